@@ -1,0 +1,3 @@
+"""Graph-linked unified embedding of single-cell multi-omics."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""From AnnData to minibatches: setup records, resolved modalities, and the loader."""

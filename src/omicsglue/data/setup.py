@@ -1,0 +1,86 @@
+"""What a modality is: the versioned record that ``GLUE.setup_anndata`` leaves in ``uns``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from anndata import AnnData
+
+from omicsglue import keys
+from omicsglue.data import checks
+from omicsglue.errors import InputError
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ModalitySetup:
+    """How one modality enters the model.
+
+    Attributes
+    ----------
+    likelihood
+        Name of the likelihood of the modelled data.
+    layer
+        Layer that holds the modelled data; ``None`` is ``X``.
+    representation
+        ``obsm`` key of the encoder's input; ``None`` lets the encoder see log-normalised data.
+    batch_key
+        ``obs`` column of experimental batches.
+    labels_key
+        ``obs`` column of known cell types, for semi-supervised training.
+    """
+
+    likelihood: str = "nb"
+    layer: str | None = None
+    representation: str | None = None
+    batch_key: str | None = None
+    labels_key: str | None = None
+
+    def record(self) -> dict[str, Any]:
+        """Return the record as stored: plain strings, with ``""`` for what is not set, and the format's number."""
+        values = {key: "" if value is None else value for key, value in asdict(self).items()}
+        return {"format": FORMAT, **values}
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any], where: str) -> ModalitySetup:
+        """Read a stored record.
+
+        Raises
+        ------
+        InputError
+            If the record is of a format that this version does not know.
+        """
+        if int(record.get("format", -1)) != FORMAT:
+            raise InputError(
+                f"setup record of format {record.get('format')}, expected {FORMAT}",
+                where=where,
+                remedy="run GLUE.setup_anndata again with this version of omicsglue",
+            )
+        values = {field.name: str(record[field.name]) or None for field in fields(cls)}
+        values["likelihood"] = values["likelihood"] or "nb"
+        return cls(**values)  # type: ignore[arg-type]
+
+
+def write_setup(adata: AnnData, setup: ModalitySetup, where: str = "adata") -> None:
+    """Check that everything a setup names is there and usable, then store the record in ``adata.uns``."""
+    checks.check_setup(adata, setup, where)
+    adata.uns[keys.SETUP] = setup.record()
+
+
+def read_setup(adata: AnnData, where: str) -> ModalitySetup:
+    """Return the setup of a modality.
+
+    Raises
+    ------
+    InputError
+        If ``GLUE.setup_anndata`` has not been called on it.
+    """
+    if keys.SETUP not in adata.uns:
+        raise InputError(
+            "the modality has not been set up",
+            where=where,
+            remedy="call omicsglue.GLUE.setup_anndata(adata, likelihood=..., representation=...) first",
+        )
+    return ModalitySetup.from_record(dict(adata.uns[keys.SETUP]), where)

@@ -1,0 +1,126 @@
+"""The tensors that walk from the data into the network: a minibatch of cells, and one of guidance-graph edges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+T = TypeVar("T", "SparseRows", "CellBatch", "EdgeBatch")
+
+
+def _moved(item: T, device: torch.device) -> T:
+    """Return a copy of a dataclass of tensors on another device."""
+    values = {}
+    for field in fields(item):
+        value = getattr(item, field.name)
+        movable = isinstance(value, Tensor | SparseRows)
+        values[field.name] = value.to(device, non_blocking=True) if movable else value
+    return type(item)(**values)
+
+
+@dataclass(frozen=True)
+class SparseRows:
+    """Non-zero entries of a few rows of a sparse matrix.
+
+    Attributes
+    ----------
+    row, column
+        Positions of the non-zero entries, int64, shape ``(nnz,)``.
+    value
+        Their values, shape ``(nnz,)``.
+    shape
+        Rows (cells) and columns (features).
+    """
+
+    row: Tensor
+    column: Tensor
+    value: Tensor
+    shape: tuple[int, int]
+
+    @property
+    def flat(self) -> Tensor:
+        """Positions in the flattened dense matrix, int64, shape ``(nnz,)``."""
+        return self.row * self.shape[1] + self.column
+
+    def to(self, device: torch.device, *, non_blocking: bool = False) -> SparseRows:
+        """Return the same rows on another device."""
+        return _moved(self, device)
+
+    def dense(self) -> Tensor:
+        """Return the rows as a dense matrix of shape ``shape``."""
+        out = self.value.new_zeros(self.shape)
+        out.view(-1)[self.flat] = self.value
+        return out
+
+
+@dataclass(frozen=True)
+class CellBatch:
+    """A minibatch of B cells of one modality.
+
+    Attributes
+    ----------
+    counts
+        The modelled data, B x features.
+    inputs
+        What the encoder sees: a representation or log-normalised counts, shape ``(B, d)``.
+    library
+        Library size over the modelled features, shape ``(B,)``.
+    batch
+        Code of the experimental batch, int64, shape ``(B,)``.
+    weight
+        Balancing weight, mean 1 over the modality, shape ``(B,)``.
+    label
+        Code of the cell type, -1 where unknown, int64, shape ``(B,)``.
+    """
+
+    counts: SparseRows
+    inputs: Tensor
+    library: Tensor
+    batch: Tensor
+    weight: Tensor
+    label: Tensor
+
+    def to(self, device: torch.device) -> CellBatch:
+        """Return the same cells on another device."""
+        return _moved(self, device)
+
+
+@dataclass(frozen=True)
+class EdgeBatch:
+    """Positive edges of the guidance graph and sampled negatives, P + N in all.
+
+    Attributes
+    ----------
+    source, target
+        Vertex indices, int64, shape ``(P + N,)``.
+    sign
+        +1 or -1, float, shape ``(P + N,)``.
+    present
+        1 for an edge of the graph, 0 for a sampled non-edge, float, shape ``(P + N,)``.
+    """
+
+    source: Tensor
+    target: Tensor
+    sign: Tensor
+    present: Tensor
+
+    def to(self, device: torch.device) -> EdgeBatch:
+        """Return the same edges on another device."""
+        return _moved(self, device)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one training step sees: cells of every modality, and edges."""
+
+    cells: Mapping[str, CellBatch]
+    edges: EdgeBatch
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the same batch on another device."""
+        cells = {name: batch.to(device) for name, batch in self.cells.items()}
+        return Batch(cells, self.edges.to(device))

@@ -1,0 +1,105 @@
+"""Sampling of guidance-graph edges and non-edges, without a loop over edges.
+
+Edges are drawn in proportion to weight; the far end of each is replaced by vertices drawn by degree to make
+negatives. A drawn negative that is an edge after all is drawn again, found by a binary search in sorted integer keys.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from omicsglue.graph.guidance import GuidanceGraph
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class SampledEdges:
+    """Positive edges followed by negatives: vertex indices, signs (+-1) and presence (1 or 0), each ``(n,)``."""
+
+    source: Ints
+    target: Ints
+    sign: Floats
+    present: Floats
+
+
+class EdgeSampler:
+    """Draws edges in both directions, self-loops among them.
+
+    Parameters
+    ----------
+    graph
+        The guidance graph.
+    negatives
+        Negatives for each positive edge.
+    """
+
+    def __init__(self, graph: GuidanceGraph, *, negatives: int = 10) -> None:
+        loops = np.arange(graph.n_vertices)
+        self.source = np.concatenate([graph.source, graph.target, loops]).astype(np.int64)
+        self.target = np.concatenate([graph.target, graph.source, loops]).astype(np.int64)
+        self.sign = np.concatenate([graph.sign, graph.sign, np.ones(len(loops))]).astype(np.float32)
+        weight = np.concatenate([graph.weight, graph.weight, np.ones(len(loops))])
+        degree = np.bincount(graph.source, graph.weight, minlength=graph.n_vertices)
+        degree += np.bincount(graph.target, graph.weight, minlength=graph.n_vertices)
+        self.vertices, self.negatives = graph.n_vertices, negatives
+        self._edge_cdf = _cdf(weight)
+        self._vertex_cdf = _cdf(degree) if degree.any() else _cdf(np.ones(graph.n_vertices))
+        self._keys = np.unique(self.source * self.vertices + self.target)
+
+    def __len__(self) -> int:
+        """Return the number of edges from which positives are drawn (both directions and self-loops)."""
+        return len(self.source)
+
+    def draw(self, positives: int, rng: np.random.Generator, *, attempts: int = 5) -> SampledEdges:
+        """Draw edges and negatives.
+
+        Parameters
+        ----------
+        positives
+            Number of positive edges; the result holds ``positives * (1 + negatives)`` entries, or slightly fewer.
+        rng
+            Source of randomness.
+        attempts
+            How often a negative that is an edge is drawn again, before it is left out.
+        """
+        edge = np.searchsorted(self._edge_cdf, rng.random(positives), side="right")
+        source = np.repeat(self.source[edge], self.negatives)
+        target = self._vertices(len(source), rng)
+        for _ in range(attempts):
+            wrong = np.flatnonzero(self._is_edge(source, target))
+            if not len(wrong):
+                break
+            target[wrong] = self._vertices(len(wrong), rng)
+        sign = np.repeat(self.sign[edge], self.negatives)
+        if len(wrong):
+            keep = ~self._is_edge(source, target)
+            source, target, sign = source[keep], target[keep], sign[keep]
+        present = np.zeros(positives + len(source), dtype=np.float32)
+        present[:positives] = 1
+        return SampledEdges(
+            np.concatenate([self.source[edge], source]),
+            np.concatenate([self.target[edge], target]),
+            np.concatenate([self.sign[edge], sign]),
+            present,
+        )
+
+    def _vertices(self, count: int, rng: np.random.Generator) -> Ints:
+        return np.searchsorted(self._vertex_cdf, rng.random(count), side="right")
+
+    def _is_edge(self, source: Ints, target: Ints) -> npt.NDArray[np.bool_]:
+        key = source * self.vertices + target
+        at = np.searchsorted(self._keys, key)
+        at[at == len(self._keys)] = 0
+        return np.asarray(self._keys[at] == key)
+
+
+def _cdf(weight: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    cumulative = np.cumsum(weight, dtype=np.float64)
+    cumulative /= cumulative[-1]
+    cumulative[-1] = np.inf  # a draw never falls behind the last entry
+    return cumulative

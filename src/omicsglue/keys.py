@@ -1,0 +1,34 @@
+"""Every key that the package reads from or writes to AnnData and MuData, spelled once."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# var: genome coordinates, 0-based and half-open
+CHROM: Final = "chrom"
+START: Final = "start"
+END: Final = "end"
+STRAND: Final = "strand"
+
+# var: features whose counts are decoded (set by feature selection)
+HIGHLY_VARIABLE: Final = "highly_variable"
+
+# obsm: fixed representations that enter the encoders
+PCA: Final = "X_pca"
+LSI: Final = "X_lsi"
+
+# results
+EMBEDDING: Final = "X_glue"  # obsm (cells x D) and varm (features x D; NaN outside the graph)
+BALANCING_WEIGHT: Final = "glue_weight"  # obs
+
+# uns
+SETUP: Final = "omicsglue"  # the versioned setup record of a modality
+
+# columns of edge tables
+SOURCE: Final = "source"
+TARGET: Final = "target"
+WEIGHT: Final = "weight"
+SIGN: Final = "sign"
+KIND: Final = "kind"
+DISTANCE: Final = "distance"
+EDGE_COLUMNS: Final = (SOURCE, TARGET, WEIGHT, SIGN, KIND, DISTANCE)

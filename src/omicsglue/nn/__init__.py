@@ -1,0 +1,1 @@
+"""The network: likelihoods, encoders, decoders, graph encoder and discriminator, as plain torch modules."""

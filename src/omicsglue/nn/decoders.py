@@ -1,0 +1,43 @@
+"""Data decoder: one linear core for every modality; the likelihood gives it its meaning."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from omicsglue.nn.likelihoods import LIKELIHOODS, FeatureProfile
+from omicsglue.data.tensors import CellBatch
+
+
+class DataDecoder(nn.Module):
+    """eta = softplus(scale_b) * (u V^T) + bias_b, and the likelihood's own parameters.
+
+    Parameters
+    ----------
+    likelihood
+        A name of :data:`~omicsglue.nn.likelihoods.LIKELIHOODS`.
+    profile
+        Moments of the data, from which bias and the likelihood's parameters start.
+    """
+
+    def __init__(self, likelihood: str, profile: FeatureProfile) -> None:
+        super().__init__()
+        self.likelihood = LIKELIHOODS[likelihood]
+        start = self.likelihood.initial(profile)
+        self.bias = nn.Parameter(start.pop("bias"))
+        self.scale = nn.Parameter(torch.zeros_like(self.bias))
+        self.params = nn.ParameterDict(
+            {name: nn.Parameter(value) for name, value in start.items()}
+        )
+
+    def forward(self, u: Tensor, v: Tensor, batch: Tensor) -> Tensor:
+        """Return eta, B x features, of cells ``u`` (B x D) in features ``v`` (features x D)."""
+        scale = F.softplus(self.scale)
+        if len(scale) == 1:  # fold the scale into the smaller factor
+            return torch.addmm(self.bias, u, (v * scale.T).T)
+        return torch.addcmul(self.bias[batch], u @ v.T, scale[batch])
+
+    def nll(self, eta: Tensor, cells: CellBatch, weight: Tensor) -> Tensor:
+        """Return the negative log-likelihood, summed over features and weighted over cells: a scalar."""
+        return self.likelihood.nll(eta, self.params, cells, weight)

@@ -1,0 +1,45 @@
+"""Discriminator: which modality does a cell embedding come from?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from omicsglue.nn.layers import MLP
+
+
+class Discriminator(nn.Module):
+    """A multilayer perceptron from u to the log-odds of K modalities."""
+
+    def __init__(self, dim: int, modalities: int, *, width: int, depth: int, dropout: float) -> None:
+        super().__init__()
+        self.hidden = MLP(dim, width, depth, dropout, norm=False)
+        self.out = nn.Linear(self.hidden.outputs, modalities)
+
+    def forward(self, u: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Map ``(n, D)`` to ``(n, K)``."""
+        out: Tensor = self.out(self.hidden(u, generator))
+        return out
+
+
+class _Reverse(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, strength: float) -> Tensor:  # type: ignore[override]
+        ctx.strength = strength
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor, None]:
+        return grad_outputs[0] * -ctx.strength, None
+
+
+def reverse_gradient(x: Tensor, strength: float) -> Tensor:
+    """Return ``x`` unchanged; its gradient is multiplied by ``-strength``.
+
+    So one backward pass serves both players: the discriminator descends on its loss while the encoders climb it.
+    Source: Ganin & Lempitsky 2015.
+    """
+    out: Tensor = _Reverse.apply(x, strength)  # type: ignore[no-untyped-call]
+    return out

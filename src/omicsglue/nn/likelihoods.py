@@ -1,0 +1,161 @@
+"""Likelihoods of the data given the decoder's linear predictor.
+
+A likelihood is a small object with a name, the kind of data it supports, its parameters (each one value a batch
+and feature), and functions of the predictor ``eta``. Adding one means writing one class here and naming it in
+:data:`LIKELIHOODS`; decoders, objective and training need no change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from omicsglue.data.tensors import CellBatch, SparseRows
+
+
+class Likelihood(Protocol):
+    """What a decoder asks of a likelihood."""
+
+    name: ClassVar[str]
+    support: ClassVar[str]
+    parameters: ClassVar[tuple[str, ...]]
+
+    def initial(self, profile: FeatureProfile) -> dict[str, Tensor]:
+        """Return starting values of ``bias`` and of every parameter, each batches x features."""
+        ...
+
+    def nll(self, eta: Tensor, params: Mapping[str, Tensor], cells: CellBatch, weight: Tensor) -> Tensor:
+        """Return the negative log-likelihood, summed over features and weighted over cells: a scalar."""
+        ...
+
+    def mean(self, eta: Tensor, params: Mapping[str, Tensor], cells: CellBatch) -> Tensor:
+        """Return the expected value of the data, B x features."""
+        ...
+
+    def variance(self, eta: Tensor, params: Mapping[str, Tensor], cells: CellBatch) -> Tensor:
+        """Return the variance of the data, B x features."""
+        ...
+
+    def sample(
+        self, eta: Tensor, params: Mapping[str, Tensor], cells: CellBatch, generator: torch.Generator
+    ) -> Tensor:
+        """Draw data, B x features."""
+        ...
+
+
+@dataclass(frozen=True)
+class FeatureProfile:
+    """First moments of the training data, from which parameters start.
+
+    Attributes
+    ----------
+    total
+        Sum of the data, shape ``(batches, features)``.
+    cells
+        Number of cells, shape ``(batches,)``.
+    """
+
+    total: Tensor
+    cells: Tensor
+
+
+class _NegativeBinomialNLL(torch.autograd.Function):
+    """Weighted negative log-likelihood of sparse counts, with its gradient in closed form.
+
+    With r = mu + theta, an entry of zero contributes theta (log theta - log r); whatever needs lgamma is
+    computed at the non-zero entries alone. The gradient is formed in the forward pass, while mu and r are at hand.
+    """
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, eta: Tensor, log_theta: Tensor, counts: SparseRows, library: Tensor, batch: Tensor, weight: Tensor
+    ) -> Tensor:
+        one_batch = log_theta.shape[0] == 1
+        theta = log_theta.exp()
+        flat, row, x = counts.flat, counts.row, counts.value
+        theta_at = theta[batch[row], counts.column]
+
+        log_mu = F.log_softmax(eta, dim=1).add_(library.log().unsqueeze(1))
+        log_mu_at = log_mu.view(-1)[flat]
+        mu = log_mu.exp_()
+        theta_row = theta if one_batch else theta[batch]
+        r = mu + theta_row
+        log_r = r.log()
+        q = mu / r
+        log_r_at, q_at = log_r.view(-1)[flat], q.view(-1)[flat]
+
+        by_batch = eta.new_zeros(theta.shape[0], eta.shape[0])
+        by_batch[batch, torch.arange(len(batch), device=batch.device)] = weight
+        zeros = by_batch.sum(1, keepdim=True) * log_theta - by_batch @ log_r  # as if all counts were zero
+        weight_at = weight[row]
+        gamma = torch.lgamma(x + theta_at) - torch.lgamma(theta_at) - torch.lgamma(x + 1)
+        log_likelihood = (theta * zeros).sum() + (weight_at * (gamma + x * (log_mu_at - log_r_at))).sum()
+
+        ctx.counts = counts.shape
+        grad_theta = theta * (zeros + by_batch @ q)
+        digammas = torch.digamma(x + theta_at) - torch.digamma(theta_at)
+        at_counts = weight_at * (theta_at * digammas - x * (1 - q_at))
+        grad_theta.view(-1).index_add_(0, batch[row] * eta.shape[1] + counts.column, at_counts)
+
+        grad = q.mul_(theta_row).neg_()
+        grad.view(-1).index_add_(0, flat, x * (1 - q_at))
+        share = grad.sum(1, keepdim=True).div_(library.unsqueeze(1))
+        grad.addcmul_(mu, share, value=-1).mul_(weight.unsqueeze(1))
+        ctx.save_for_backward(grad, grad_theta)
+        return -log_likelihood
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor | None, ...]:
+        grad, grad_theta = ctx.saved_tensors
+        scale = -grad_outputs[0]
+        return grad * scale, grad_theta * scale, None, None, None, None
+
+
+class NegativeBinomial:
+    """Counts with mean softmax(eta) times the library size, and a dispersion for each batch and feature.
+
+    Source: Cao & Gao 2022; the sparse form and its gradient are derived in ``docs/design.md``.
+    """
+
+    name = "nb"
+    support = "counts"
+    parameters = ("log_theta",)
+
+    def initial(self, profile: FeatureProfile) -> dict[str, Tensor]:
+        """Start at the mean profile of each batch and at dispersion 1."""
+        smoothed = profile.total + 0.5
+        bias = (smoothed / smoothed.sum(1, keepdim=True)).log()
+        return {"bias": bias - bias.mean(1, keepdim=True), "log_theta": torch.zeros_like(bias)}
+
+    def nll(self, eta: Tensor, params: Mapping[str, Tensor], cells: CellBatch, weight: Tensor) -> Tensor:
+        """Return the weighted negative log-likelihood, a scalar."""
+        out: Tensor = _NegativeBinomialNLL.apply(  # type: ignore[no-untyped-call]
+            eta, params["log_theta"], cells.counts, cells.library, cells.batch, weight
+        )
+        return out
+
+    def mean(self, eta: Tensor, params: Mapping[str, Tensor], cells: CellBatch) -> Tensor:
+        """Return the expected counts, B x features."""
+        return F.softmax(eta, dim=1) * cells.library.unsqueeze(1)
+
+    def variance(self, eta: Tensor, params: Mapping[str, Tensor], cells: CellBatch) -> Tensor:
+        """Return the variance of the counts, mu + mu^2 / theta, B x features."""
+        mu = self.mean(eta, params, cells)
+        return mu + mu.square() / params["log_theta"].exp()[cells.batch]
+
+    def sample(
+        self, eta: Tensor, params: Mapping[str, Tensor], cells: CellBatch, generator: torch.Generator
+    ) -> Tensor:
+        """Draw counts as a gamma mixture of Poissons, B x features."""
+        mu = self.mean(eta, params, cells)
+        theta = params["log_theta"].exp()[cells.batch]
+        rate = torch._standard_gamma(theta.expand_as(mu).contiguous(), generator=generator) / theta * mu
+        return torch.poisson(rate, generator=generator)
+
+
+LIKELIHOODS: dict[str, Likelihood] = {"nb": NegativeBinomial()}

@@ -1,0 +1,93 @@
+"""Which features are modelled: variable genes, and peaks by detection."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import scipy.sparse as sp
+
+from omicsglue.data.matrices import iter_row_blocks, matrix_of
+from omicsglue.errors import OptionError
+from omicsglue.keys import HIGHLY_VARIABLE
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+def detection(adata: AnnData, layer: str | None = None) -> npt.NDArray[np.int64]:
+    """Return in how many cells each feature is seen, int64, shape ``(features,)``."""
+    seen = np.zeros(adata.n_vars, dtype=np.int64)
+    for _, block in iter_row_blocks(matrix_of(adata, layer)):
+        seen += np.asarray((block != 0).sum(axis=0)).ravel().astype(np.int64)
+    return seen
+
+
+def select_features(
+    adata: AnnData,
+    n_top: int | None = 2000,
+    *,
+    layer: str | None = None,
+    batch_key: str | None = None,
+    min_cells: int = 1,
+) -> npt.NDArray[np.bool_]:
+    """Mark the features that are modelled in ``adata.var["highly_variable"]``.
+
+    Highly variable features are ranked on raw counts by the variance of their analytic Pearson residuals
+    (scanpy's implementation of Lause et al. 2021), which needs no normalisation.
+
+    Parameters
+    ----------
+    adata
+        Cells x features of counts; ``var`` is changed.
+    n_top
+        How many to select; all that are detected where there are no more, or with ``None``.
+    layer
+        Layer with the counts; ``None`` is ``X``.
+    batch_key
+        ``obs`` column of batches in which features are ranked apart.
+    min_cells
+        Features seen in fewer cells are never selected.
+
+    Returns
+    -------
+    The mask written, shape ``(features,)``.
+
+    Raises
+    ------
+    OptionError
+        If ``n_top`` or ``min_cells`` is not positive.
+    """
+    if (n_top is not None and n_top < 1) or min_cells < 0:
+        raise OptionError(
+            f"n_top={n_top}, min_cells={min_cells}", where="select_features", remedy="give positive numbers"
+        )
+    selected = detection(adata, layer) >= max(min_cells, 1)
+    if n_top is not None and selected.sum() > n_top:
+        ranked = _ranked(adata, np.flatnonzero(selected), n_top, layer, batch_key)
+        selected = np.zeros(adata.n_vars, dtype=bool)
+        selected[ranked] = True
+    adata.var[HIGHLY_VARIABLE] = selected
+    return selected
+
+
+def _ranked(
+    adata: AnnData, candidates: npt.NDArray[np.int64], n_top: int, layer: str | None, batch_key: str | None
+) -> npt.NDArray[np.int64]:
+    import scanpy as sc
+    from anndata import AnnData as Copy
+
+    blocks = [sp.csr_matrix(block[:, candidates]) for _, block in iter_row_blocks(matrix_of(adata, layer))]
+    obs = adata.obs[[batch_key]].copy() if batch_key else None
+    counts = Copy(sp.csr_matrix(sp.vstack(blocks), dtype=np.float32), obs=obs)
+    counts = counts[np.asarray(counts.X.sum(axis=1)).ravel() > 0].copy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = sc.experimental.pp.highly_variable_genes(
+            counts, n_top_genes=n_top, batch_key=batch_key, flavor="pearson_residuals", inplace=False
+        )
+    assert isinstance(found, pd.DataFrame)
+    return candidates[np.flatnonzero(found["highly_variable"].to_numpy())]

@@ -1,0 +1,317 @@
+"""The run folder: where its files are, how they are written whole or not at all, and how they are read."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from anndata import AnnData
+
+from omicsglue import keys
+from omicsglue.errors import InputError, RunFolderError, examples
+from omicsglue.io import atomic_path, read_json, read_parquet, write_json, write_parquet
+
+if TYPE_CHECKING:
+    import h5py
+
+RECORD_FORMAT: Final = 1  # of run.json
+
+
+class RunFolder:
+    """One run on disk.
+
+    Making the object touches nothing; :meth:`create` prepares a folder for a new run and :meth:`open` checks
+    that a finished one is there.
+
+    Parameters
+    ----------
+    path
+        The folder.
+
+    Attributes
+    ----------
+    integrated, graph, model, checkpoints, history_file, run_json, report, links
+        Paths of the run's files and folders, whether or not they exist yet.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.integrated = self.path / "integrated.h5mu"
+        self.graph = self.path / "graph.parquet"
+        self.model = self.path / "model"
+        self.checkpoints = self.path / "checkpoints"
+        self.history_file = self.path / "history.parquet"
+        self.run_json = self.path / "run.json"
+        self.report = self.path / "report.html"
+        self.links = self.path / "links.parquet"
+
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r})"
+
+    # Opening and preparing
+
+    @property
+    def parts(self) -> tuple[Path, ...]:
+        """Every path that a run may write."""
+        return (
+            self.integrated,
+            self.graph,
+            self.model,
+            self.checkpoints,
+            self.history_file,
+            self.run_json,
+            self.report,
+            self.links,
+        )
+
+    def holds_a_run(self) -> bool:
+        """Whether any file of a run is there."""
+        return any(part.exists() for part in self.parts)
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunFolder:
+        """Return the folder of a finished run.
+
+        Raises
+        ------
+        RunFolderError
+            If there is no such folder, or it holds no finished run.
+        """
+        folder = cls(path)
+        if not folder.path.is_dir():
+            what = "it is a file" if folder.path.exists() else "there is no such folder"
+            raise RunFolderError(
+                what, where=str(path), remedy="give the folder that `omicsglue integrate` wrote"
+            )
+        if not folder.integrated.is_file():
+            started = folder.checkpoints.is_dir() and any(folder.checkpoints.iterdir())
+            raise RunFolderError(
+                f"it holds no {folder.integrated.name}"
+                + (", but checkpoints of a run that did not finish" if started else ""),
+                where=str(path),
+                remedy="finish it with `omicsglue integrate ... --resume`"
+                if started
+                else "give the folder that `omicsglue integrate` wrote",
+            )
+        return folder
+
+    def check_free(self, *, overwrite: bool = False, resume: bool = False) -> None:
+        """Check that a run may be written here, without touching anything.
+
+        Raises
+        ------
+        RunFolderError
+            If the path is a file, or holds a run and neither option is set.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise RunFolderError("it is a file", where=str(self.path), remedy="give the path of a folder")
+        if self.holds_a_run() and not (overwrite or resume):
+            raise RunFolderError(
+                f"it holds another run ({examples(part.name for part in self.parts if part.exists())})",
+                where=str(self.path),
+                remedy="give another folder, go on with --resume, or replace the run with --overwrite",
+            )
+
+    @classmethod
+    def create(cls, path: str | Path, *, overwrite: bool = False, resume: bool = False) -> RunFolder:
+        """Make a folder ready for a run; with ``overwrite`` the files of an earlier run are removed.
+
+        Nothing but the files of a run is ever removed.
+
+        Raises
+        ------
+        RunFolderError
+            If the path is a file, cannot be made, or holds a run and neither option is set.
+        """
+        folder = cls(path)
+        folder.check_free(overwrite=overwrite, resume=resume)
+        try:
+            folder.path.mkdir(parents=True, exist_ok=True)
+            if overwrite and not resume:
+                folder._clear()
+        except OSError as error:
+            raise RunFolderError(
+                f"it cannot be written ({error.strerror or error})",
+                where=str(path),
+                remedy="choose a folder in which you may write",
+            ) from error
+        return folder
+
+    def _clear(self) -> None:
+        for part in self.parts:
+            if part.is_dir() and not part.is_symlink():
+                shutil.rmtree(part)
+            else:
+                part.unlink(missing_ok=True)
+
+    # Writing
+
+    def write_integrated(self, modalities: Mapping[str, AnnData]) -> Path:
+        """Write ``integrated.h5mu`` whole or not at all; the objects given are not changed.
+
+        Parameters
+        ----------
+        modalities
+            AnnData of each modality by name; the order is kept, in the file's ``mod-order`` too.
+        """
+        from mudata import MuData, set_options
+
+        with atomic_path(self.integrated) as temporary, set_options(pull_on_update=False), _quiet():
+            together = MuData({name: shell(each) for name, each in modalities.items()})
+            together.write_h5mu(temporary)
+        return self.integrated
+
+    def write_history(self, history: pd.DataFrame) -> Path:
+        """Write ``history.parquet``: one row an epoch and stage."""
+        write_parquet(self.history_file, history)
+        return self.history_file
+
+    def write_record(self, record: Mapping[str, Any]) -> Path:
+        """Write ``run.json``; paths, numpy scalars and arrays become plain JSON, NaN becomes null."""
+        write_json(self.run_json, {"format": RECORD_FORMAT, **record})
+        return self.run_json
+
+    # Reading
+
+    def names(self) -> list[str]:
+        """Names of the modalities in the order of the run."""
+        with self._file() as file:
+            order = file["mod"].attrs.get("mod-order")
+            return [str(name) for name in (file["mod"] if order is None else order)]
+
+    def modalities(self) -> dict[str, AnnData]:
+        """Read all modalities in full."""
+        from mudata import read_h5mu, set_options
+
+        with self._file():
+            pass
+        with set_options(pull_on_update=False), _quiet():
+            together = read_h5mu(self.integrated)
+        return {name: together.mod[name] for name in self.names()}
+
+    def obs(self, modality: str) -> pd.DataFrame:
+        """Read the table of the cells of one modality, without its counts."""
+        table: pd.DataFrame = self._element(modality, "obs")
+        return table
+
+    def var(self, modality: str) -> pd.DataFrame:
+        """Read the table of the features of one modality, without its counts."""
+        table: pd.DataFrame = self._element(modality, "var")
+        return table
+
+    def embedding(self, modality: str, key: str = keys.EMBEDDING) -> npt.NDArray[np.float32]:
+        """Read the embedding of the cells of one modality, ``(n_cells, n_dims)``."""
+        found: npt.NDArray[np.float32] = np.asarray(self._element(modality, f"obsm/{key}"))
+        return found
+
+    def representations(self, modality: str) -> list[str]:
+        """Names in ``obsm`` of one modality."""
+        with self._file() as file:
+            self._check(file, modality)
+            return list(file["mod"][modality].get("obsm", ()))
+
+    def feature_embedding(self, modality: str) -> npt.NDArray[np.float32]:
+        """Read the embedding of a modality's features, ``(n_features, n_dims)``; NaN outside the graph."""
+        found: npt.NDArray[np.float32] = np.asarray(self._element(modality, f"varm/{keys.EMBEDDING}"))
+        return found
+
+    def edges(self) -> pd.DataFrame:
+        """Read the guidance graph as a table of edges."""
+        self._exists(self.graph)
+        return read_parquet(self.graph)
+
+    def history(self) -> pd.DataFrame:
+        """Read the history of training: one row an epoch and stage."""
+        self._exists(self.history_file)
+        return read_parquet(self.history_file)
+
+    def record(self) -> dict[str, Any]:
+        """Read ``run.json``."""
+        self._exists(self.run_json)
+        record = read_json(self.run_json)
+        if not isinstance(record, dict):
+            raise _damaged(self.run_json, "it is not a JSON object")
+        return record
+
+    def _exists(self, path: Path) -> None:
+        if not path.is_file():
+            raise RunFolderError(
+                f"it holds no {path.name}",
+                where=str(self.path),
+                remedy="give the folder of a finished run, or integrate again",
+            )
+
+    @contextmanager
+    def _file(self) -> Iterator[h5py.File]:
+        import h5py
+
+        self._exists(self.integrated)
+        try:
+            file = h5py.File(self.integrated, "r")
+        except OSError as error:
+            raise _damaged(self.integrated, error) from error
+        with file:
+            if "mod" not in file:
+                raise _damaged(self.integrated, "it holds no modalities")
+            yield file
+
+    def _check(self, file: h5py.File, modality: str) -> None:
+        if modality not in file["mod"]:
+            raise InputError(
+                f"the run holds no modality {modality!r}",
+                where=str(self.path),
+                remedy=f"choose one of: {', '.join(file['mod'])}",
+            )
+
+    def _element(self, modality: str, element: str) -> Any:
+        from anndata.io import read_elem
+
+        with self._file() as file:
+            self._check(file, modality)
+            group = file["mod"][modality]
+            if element not in group:
+                raise RunFolderError(
+                    f"modality {modality!r} has no {element.replace('/', ' ')}",
+                    where=str(self.integrated),
+                    remedy="integrate again with this version of the package",
+                )
+            return read_elem(group[element])
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep mudata's announcements of its own future away from the user."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _damaged(path: Path, why: object) -> RunFolderError:
+    return RunFolderError(
+        f"it cannot be read ({why})",
+        where=str(path),
+        remedy="the file is damaged: restore it or integrate again",
+    )
+
+
+def shell(adata: AnnData) -> AnnData:
+    """Return an AnnData of the same arrays whose tables may be changed without changing the user's."""
+    source = adata.to_memory() if adata.isbacked else adata
+    return AnnData(
+        X=source.X,
+        obs=source.obs.copy(),
+        var=source.var.copy(),
+        uns=dict(source.uns),
+        obsm=dict(source.obsm),
+        varm=dict(source.varm),
+        obsp=dict(source.obsp),
+        varp=dict(source.varp),
+        layers=dict(source.layers),
+    )

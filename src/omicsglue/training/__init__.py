@@ -1,0 +1,1 @@
+"""The training loop, its settings, stopping rules, checkpoints and progress."""

@@ -1,0 +1,376 @@
+"""Bad inputs, each with the function that meets it, and the page of the documentation made from them.
+
+``make errors`` writes ``docs/errors.md`` anew; a test compares the page with what the package says.
+"""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import os
+import re
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import chdir
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+import anndata as ad
+import h5py
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from omicsglue import graph, io
+from omicsglue.data import checks
+from omicsglue.data.inputs import read_modality
+from omicsglue.errors import OmicsGlueError, OmicsGlueWarning
+from omicsglue.pp.annotate import annotate_genes, annotate_peaks
+from omicsglue.runs.folder import RunFolder
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "errors.md"
+
+INTRODUCTION = """\
+# Bad input
+
+What each unusable input is answered with. From Python, every refusal is a subclass of
+`omicsglue.OmicsGlueError` with the attributes `what`, `where` and `remedy`. On the command line it is one
+message and exit code 2, with nothing written; a failure after training has started has exit code 3, and an
+interrupt (Ctrl-C) saves a checkpoint and has exit code 130: run again with `--resume`. What can be lived with
+is a warning (`OmicsGlueWarning`).
+
+The messages on this page are those that the package gives to small examples; a test holds the page to them.
+"""
+
+
+def counts(n_cells: int = 6, n_features: int = 4) -> np.ndarray:
+    return np.arange(1, 1 + n_cells * n_features, dtype=np.float32).reshape(n_cells, n_features) % 7 + 1
+
+
+def annotated(
+    values: np.ndarray | sp.spmatrix | None = None, prefix: str = "Gene", **columns: object
+) -> ad.AnnData:
+    values = counts() if values is None else values
+    n_cells, n_features = values.shape
+    return ad.AnnData(
+        values,
+        obs=pd.DataFrame(columns, index=[f"cell{i}" for i in range(1, n_cells + 1)]),
+        var=pd.DataFrame(index=[f"{prefix}{i}" for i in range(1, n_features + 1)]),
+    )
+
+
+def with_value(value: float) -> ad.AnnData:
+    values = counts()
+    values[1, 2] = value
+    return annotated(values)
+
+
+def with_names(slot: str, names: list[str]) -> ad.AnnData:
+    adata = annotated()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        setattr(adata, f"{slot}_names", names)
+    return adata
+
+
+def with_obsm(values: np.ndarray) -> ad.AnnData:
+    adata = annotated()
+    adata.obsm["X_pca"] = values
+    return adata
+
+
+def peaks(*names: str) -> ad.AnnData:
+    adata = annotated(counts(n_features=len(names)))
+    adata.var_names = list(names)
+    return adata
+
+
+def edges(**changes: object) -> pd.DataFrame:
+    return pd.DataFrame({"source": ["Gene1"], "target": ["peak1"], "weight": [1.0], "sign": [1]} | changes)
+
+
+def gtf(path: str = "genes.gtf", name: str = "Sox2") -> str:
+    Path(path).write_text(f'chr3\tx\tgene\t101\t900\t.\t+\t.\tgene_id "ENSG1"; gene_name "{name}";\n')
+    return path
+
+
+def written(name: str, content: bytes) -> str:
+    Path(name).write_bytes(content)
+    return name
+
+
+def h5ad_bytes() -> bytes:
+    annotated().write_h5ad("whole.h5ad")
+    content = Path("whole.h5ad").read_bytes()
+    Path("whole.h5ad").unlink()
+    return content
+
+
+def hdf5(name: str, group: str) -> str:
+    with h5py.File(name, "w") as file:
+        file.create_group(group)
+    return name
+
+
+def read(path: str) -> None:
+    read_modality(path, name="rna")
+
+
+def read_near_name() -> None:
+    written("rna.h5ad", b"")
+    read("rna.h5da")
+
+
+def read_folder() -> None:
+    Path("matrices").mkdir()
+    written("matrices/rna.h5ad", b"")
+    read("matrices")
+
+
+def read_refused() -> None:
+    written("rna.h5ad", b"")
+    with mock.patch.object(Path, "open", side_effect=PermissionError(errno.EACCES, "Permission denied")):
+        read("rna.h5ad")
+
+
+def read_newer() -> None:
+    written("rna.h5ad", h5ad_bytes())
+    with h5py.File("rna.h5ad", "r+") as file:
+        file["X"].attrs["encoding-version"] = "99.0"
+    read("rna.h5ad")
+
+
+def check_counts(adata: ad.AnnData) -> None:
+    checks.check_counts(adata, where="rna")
+
+
+def check_log_normalised() -> None:
+    adata = annotated(np.log1p(counts()))
+    adata.layers["counts"] = counts()
+    check_counts(adata)
+
+
+def check_empty(adata: ad.AnnData) -> None:
+    checks.warn_of_empty(checks.check_counts(adata, where="rna"), adata, where="rna")
+
+
+def without(rows: int | slice, columns: int | slice) -> ad.AnnData:
+    values = counts()
+    values[rows, columns] = 0
+    return annotated(values)
+
+
+def shared_object() -> None:
+    adata = annotated()
+    checks.check_modalities({"rna": adata, "atac": adata})
+
+
+def wrong_build() -> None:
+    rng = np.random.default_rng(0)
+    n_genes, n_peaks = 2000, 4000
+    starts = np.sort(rng.choice(100_000_000, n_genes, replace=False))
+    places = rng.choice(100_000_000, n_peaks, replace=False)
+    rna = annotated(counts(2, n_genes))
+    rna.var = rna.var.assign(chrom="chr1", start=starts, end=starts + 10_000, strand="+")
+    atac = peaks(*[f"chr1:{place}-{place + 500}" for place in places])
+    annotate_peaks(atac)
+    graph.from_genome(rna, atac)
+
+
+def another_run() -> None:
+    Path("RUN").mkdir()
+    written("RUN/run.json", b"{}")
+    RunFolder.create("RUN")
+
+
+def write_and_fail(number: int) -> None:
+    with io.atomic_path("RUN.parquet") as temporary:
+        raise OSError(number, os.strerror(number), str(temporary.resolve()))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A bad input: its title, and a function that gives it to the package in an empty folder."""
+
+    title: str
+    give: Callable[[], object]
+
+
+CASES: dict[str, list[Case]] = {
+    "Files": [
+        Case("missing file", lambda: read("rna.h5ad")),
+        Case("missing file, another name is near", read_near_name),
+        Case("missing folder", lambda: read("data/rna.h5ad")),
+        Case("a folder", read_folder),
+        Case("unreadable file", read_refused),
+        Case("empty file", lambda: read(written("rna.h5ad", b""))),
+        Case("truncated file", lambda: read(written("rna.h5ad", h5ad_bytes()[:5000]))),
+        Case("compressed file", lambda: read(written("rna.h5ad.gz", gzip.compress(h5ad_bytes())))),
+        Case("text file", lambda: read(written("rna.csv", b"gene,cell1\nSox2,3\n"))),
+        Case("neither HDF5 nor text", lambda: read(written("rna.h5ad", bytes(range(200))))),
+        Case("HDF5 of another kind", lambda: read(hdf5("rna.h5", "weights"))),
+        Case("Cell Ranger file", lambda: read(hdf5("rna.h5", "matrix/barcodes"))),
+        Case("Loom file", lambda: read(hdf5("rna.loom", "row_attrs"))),
+        Case("MuData file without the modality", lambda: read(hdf5("both.h5mu", "mod/atac") + ":rna")),
+        Case("file of a newer AnnData", read_newer),
+    ],
+    "Modalities": [
+        Case("fewer than two", lambda: checks.check_modalities({"rna": annotated()})),
+        Case("name that cannot be used", lambda: checks.check_modality_name("r/na")),
+        Case("one object given twice", shared_object),
+        Case("no cells", lambda: checks.check_shape(annotated(np.zeros((0, 3))), where="rna")),
+        Case("no features", lambda: checks.check_shape(annotated(np.zeros((3, 0))), where="rna")),
+        Case(
+            "duplicate names of cells",
+            lambda: checks.check_unique_names(with_names("obs", [*"aabcde"]), where="rna"),
+        ),
+        Case(
+            "duplicate names of features",
+            lambda: checks.check_unique_names(with_names("var", [*"aabb"]), where="rna"),
+        ),
+        Case(
+            "the same feature name in two modalities",
+            lambda: checks.check_modalities({"rna": annotated(), "adt": annotated()}),
+        ),
+        Case("fewer cells than a batch", lambda: checks.check_enough_cells(90, 128, where="rna")),
+        Case("a single cell", lambda: checks.check_enough_cells(1, 128, where="rna")),
+    ],
+    "Values": [
+        Case("negative counts", lambda: check_counts(with_value(-2))),
+        Case("fractional counts", lambda: check_counts(with_value(1.5))),
+        Case("log-normalised data", check_log_normalised),
+        Case("missing values", lambda: check_counts(with_value(np.nan))),
+        Case("infinite values", lambda: check_counts(with_value(np.inf))),
+        Case("no counts at all", lambda: check_empty(annotated(np.zeros((3, 2))))),
+        Case("cells without counts", lambda: check_empty(without(1, slice(None)))),
+        Case("features without counts", lambda: check_empty(without(slice(None), 2))),
+    ],
+    "Keys and options": [
+        Case("unknown layer", lambda: checks.check_key(annotated(), "layers", "counts", where="rna")),
+        Case(
+            "unknown representation",
+            lambda: checks.check_representation(with_obsm(np.ones((6, 3))), "X_pac", where="rna"),
+        ),
+        Case("unknown column", lambda: checks.check_key(annotated(donor="a"), "obs", "doner", where="rna")),
+        Case("unknown likelihood", lambda: checks.check_likelihood("negbin", where="rna")),
+        Case(
+            "representation with missing values",
+            lambda: checks.check_representation(with_obsm(np.full((6, 3), np.nan)), "X_pca", where="rna"),
+        ),
+        Case(
+            "representation with too few dimensions",
+            lambda: checks.check_representation(with_obsm(np.ones((6, 1))), "X_pca", where="rna"),
+        ),
+        Case(
+            "representation with other rows",
+            lambda: checks.check_representation(annotated(), np.ones((5, 3)), where="rna"),
+        ),
+        Case(
+            "cells without a batch",
+            lambda: checks.check_batch_key(annotated(donor=["a", "b", None] * 2), "donor", where="rna"),
+        ),
+        Case(
+            "a batch for each cell",
+            lambda: checks.check_batch_key(annotated(barcode=[*"abcdef"]), "barcode", where="rna"),
+        ),
+        Case("only one batch", lambda: checks.check_batch_key(annotated(donor="a"), "donor", where="rna")),
+        Case(
+            "labels missing altogether",
+            lambda: checks.check_labels(annotated(cell_type=[np.nan] * 6), "cell_type", where="rna"),
+        ),
+        Case(
+            "labels missing in part",
+            lambda: checks.check_labels(
+                annotated(cell_type=["T", "B", np.nan] * 2), "cell_type", where="rna"
+            ),
+        ),
+        Case(
+            "a label for each cell",
+            lambda: checks.check_labels(annotated(barcode=[*"abcdef"]), "barcode", where="rna"),
+        ),
+    ],
+    "Genome and graph": [
+        Case("no gene matched", lambda: annotate_genes(annotated(), gtf())),
+        Case("few genes matched", lambda: annotate_genes(annotated(), gtf(name="Gene1"))),
+        Case("no coordinates in the names of peaks", lambda: annotate_peaks(peaks("peak1", "peak2"))),
+        Case(
+            "annotation that is not one", lambda: annotate_genes(annotated(), written("genes.gtf", b"a b\n"))
+        ),
+        Case("another genome build", wrong_build),
+        Case(
+            "a graph without edges",
+            lambda: graph.check(
+                graph.from_table(edges().iloc[:0], ["Gene1", "peak1"]), {"rna": ["Gene1"], "atac": ["peak1"]}
+            ),
+        ),
+        Case(
+            "vertices without edges",
+            lambda: graph.check(
+                graph.from_table(edges(), ["Gene1", "Gene2", "peak1"]),
+                {"rna": ["Gene1", "Gene2"], "atac": ["peak1"]},
+            ),
+        ),
+        Case(
+            "a graph naming unknown features",
+            lambda: graph.check(graph.from_table(edges()), {"rna": ["Gene1"], "atac": ["peak2"]}),
+        ),
+        Case("weights outside (0, 1]", lambda: graph.from_table(edges(weight=[1.5]))),
+        Case("signs other than 1 and -1", lambda: graph.from_table(edges(sign=[0]))),
+        Case(
+            "no feature of a modality in the graph",
+            lambda: checks.modelled_matrix(
+                annotated(), mock.Mock(layer=None), np.zeros(4, dtype=bool), "rna"
+            ),
+        ),
+    ],
+    "Output": [
+        Case("the folder holds another run", another_run),
+        Case("the folder of the output is missing", lambda: io.write_json("no/such/file.json", {})),
+        Case("disk full", lambda: write_and_fail(errno.ENOSPC)),
+        Case("no permission to write", lambda: write_and_fail(errno.EACCES)),
+        Case("read-only disk", lambda: write_and_fail(errno.EROFS)),
+    ],
+}
+
+
+def answers(case: Case) -> Iterator[tuple[str, str, str]]:
+    """Give one bad input to the package in an empty folder; yield kind, message and remedy of each answer."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        chdir(folder),
+        warnings.catch_warnings(record=True) as caught,
+    ):
+        warnings.simplefilter("always", OmicsGlueWarning)
+        try:
+            case.give()
+        except OmicsGlueError as error:
+            yield type(error).__name__, str(error).rpartition("\n  -> ")[0], error.remedy
+            return
+    for warning in caught:
+        message, _, remedy = str(warning.message).partition("\n  -> ")
+        yield warning.category.__name__, message, remedy
+
+
+def _cell(text: str) -> str:
+    text = re.sub(r"\([0-9,]+ MiB left", "(… MiB left", text)
+    return re.sub(r"([\\|`*_<>\[\]$])", r"\\\1", text).replace("\n", "<br>")
+
+
+def render() -> str:
+    """Return the page."""
+    lines = [INTRODUCTION]
+    for heading, cases in CASES.items():
+        lines += [f"## {heading}", "", "| input | kind | message | what to do |", "| --- | --- | --- | --- |"]
+        for case in cases:
+            lines += [
+                f"| {_cell(case.title)} | {kind} | {_cell(message)} | {_cell(remedy)} |"
+                for kind, message, remedy in answers(case)
+            ]
+        lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render(), encoding="utf-8")
