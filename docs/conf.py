@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -61,6 +62,12 @@ def public_names(module: ModuleType) -> list[str]:
     ]
 
 
+def exists(full_name: str) -> bool:
+    """Return whether there is such a module in the source (a folder without one does not count)."""
+    spec = find_spec(full_name)
+    return spec is not None and spec.origin is not None
+
+
 def write_reference(_app: Sphinx, _config: Config) -> None:
     """Write the page that lists every public name, from which autosummary makes a page for each."""
     lines = [
@@ -71,11 +78,13 @@ def write_reference(_app: Sphinx, _config: Config) -> None:
     ]
     for namespace in ("", *NAMESPACES):
         full_name = f"omicsglue.{namespace}".rstrip(".")
+        if not exists(full_name):
+            continue
         module = import_module(full_name)
         names = public_names(module)
         if not names:
             continue
-        title = (inspect.getdoc(module) or "").splitlines()[0]
+        title = (inspect.getdoc(module) or "").partition("\n")[0]
         lines += [f"## {full_name}", "", title, "", "```{eval-rst}", f".. currentmodule:: {full_name}", ""]
         lines += [
             ".. autosummary::",

@@ -21,7 +21,11 @@ import omicsglue
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
-NAMESPACES = ("genome", "graph", "pp", "tl", "metrics", "pl", "datasets")
+NAMESPACES = [
+    name
+    for name in ("genome", "graph", "pp", "tl", "metrics", "pl", "datasets")
+    if (ROOT / "src" / "omicsglue" / name / "__init__.py").is_file()
+]
 HEAVY = (
     "torch",
     "scanpy",

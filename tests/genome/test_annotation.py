@@ -1,5 +1,8 @@
 """Annotation files of every habit, whole and damaged."""
 
+# Lines of annotation files are as long as they are.
+# ruff: noqa: E501
+
 from __future__ import annotations
 
 import gzip

@@ -56,7 +56,9 @@ def test_categorical_chromosomes_are_compared_by_name() -> None:
 
 
 def test_rows_without_coordinates() -> None:
-    rows = pd.DataFrame({"chrom": ["chr1", np.nan, "chr1", "chr1"], "start": [0, 1, -1, 5], "end": [2, 2, -1, 5]})
+    rows = pd.DataFrame(
+        {"chrom": ["chr1", np.nan, "chr1", "chr1"], "start": [0, 1, -1, 5], "end": [2, 2, -1, 5]}
+    )
     assert has_coordinates(rows).tolist() == [True, False, False, False]
 
 
@@ -74,8 +76,13 @@ def test_nearest_distance_equals_brute_force(points: list, targets: list) -> Non
 @pytest.mark.parametrize("seed", [0, 1])
 def test_order_of_rows_does_not_matter(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    rows = [("chr1", int(s), int(w)) for s, w in zip(rng.integers(0, 500, 40), rng.integers(1, 30, 40), strict=True)]
+    rows = [
+        ("chr1", int(s), int(w))
+        for s, w in zip(rng.integers(0, 500, 40), rng.integers(1, 30, 40), strict=True)
+    ]
     left, right = table(rows[:20]), table(rows[20:])
     shuffle = rng.permutation(20)
     pairs, again = window_pairs(left, right, 10), window_pairs(left, right.iloc[shuffle], 10)
-    assert set(zip(pairs.left, pairs.right, strict=True)) == set(zip(again.left, shuffle[again.right], strict=True))
+    assert set(zip(pairs.left, pairs.right, strict=True)) == set(
+        zip(again.left, shuffle[again.right], strict=True)
+    )

@@ -52,12 +52,20 @@ def test_scaffolds_of_ucsc_and_ensembl_meet() -> None:
 
 
 def test_main_chromosomes() -> None:
-    names = np.array(["chr1", "chrX", "chrM", "GL000194.1", "chrUn_KI270302v1", "chr6_GL000250v2_alt"], dtype=object)
+    names = np.array(
+        ["chr1", "chrX", "chrM", "GL000194.1", "chrUn_KI270302v1", "chr6_GL000250v2_alt"], dtype=object
+    )
     assert is_main_chrom(names).tolist() == [True, True, True, False, False, False]
 
 
 def test_versions_go_and_marks_stay() -> None:
-    ids = ["ENSMUSG00000025903.14", "ENSG00000182378.15_PAR_Y", "ENSG00000182378", "FBgn0031081", "RP11-34P13.7"]
+    ids = [
+        "ENSMUSG00000025903.14",
+        "ENSG00000182378.15_PAR_Y",
+        "ENSG00000182378",
+        "FBgn0031081",
+        "RP11-34P13.7",
+    ]
     assert unversioned(ids).tolist() == [
         "ENSMUSG00000025903",
         "ENSG00000182378_PAR_Y",
@@ -91,7 +99,17 @@ def test_peak_names(name: str, place: tuple[str, int, int]) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["peak7", "chr1:600-100", "chr1:100-100", "chr1:-5-100", "chr1", "", "nan", "chr1:1-99999999999999999999"]
+    "name",
+    [
+        "peak7",
+        "chr1:600-100",
+        "chr1:100-100",
+        "chr1:-5-100",
+        "chr1",
+        "",
+        "nan",
+        "chr1:1-99999999999999999999",
+    ],
 )
 def test_names_that_are_no_place(name: str) -> None:
     row = parse_peak_names(["chr1:1-2", name]).iloc[1]
@@ -105,7 +123,9 @@ def test_names_that_are_no_place(name: str) -> None:
     width=st.integers(1, 100_000),
     separators=st.sampled_from([(":", "-"), ("-", "-"), ("_", "_")]),
 )
-def test_every_written_peak_is_read_back(chrom: str, start: int, width: int, separators: tuple[str, str]) -> None:
+def test_every_written_peak_is_read_back(
+    chrom: str, start: int, width: int, separators: tuple[str, str]
+) -> None:
     name = f"{chrom}{separators[0]}{start}{separators[1]}{start + width}"
     assert tuple(parse_peak_names([name]).iloc[0]) == (chrom, start, start + width)
 

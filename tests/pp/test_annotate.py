@@ -109,7 +109,12 @@ def test_peaks_by_columns(columns: tuple[str, str, str]) -> None:
 
 
 def test_bad_columns_are_reported() -> None:
-    adata = data(["a", "b", "c", "d"], chrom=["chr1", None, "chr1", "chr1"], start=[1, 1, 9, 2], end=["2", "5", "3", "8"])
+    adata = data(
+        ["a", "b", "c", "d"],
+        chrom=["chr1", None, "chr1", "chr1"],
+        start=[1, 1, 9, 2],
+        end=["2", "5", "3", "8"],
+    )
     report = annotate_peaks(adata)
     assert report.unmatched == ("b", "c")
     assert adata.var["chrom"].isna().tolist() == [False, True, True, False]

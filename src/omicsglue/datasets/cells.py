@@ -21,8 +21,8 @@ _DEPTH_LIMIT = 3.2  # log depths lie within so many standard deviations
 class CellBlock:
     """Consecutive cells.
 
-    A block is always drawn whole, so that cutting the last one changes none of its cells; `size` says how many
-    count.
+    A block is always drawn whole, so that cutting the last one changes none of its cells; `size` says how
+    many count.
 
     Attributes
     ----------

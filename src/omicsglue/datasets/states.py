@@ -63,7 +63,7 @@ def falling_shares(types: int, rarest: float) -> NDArray[np.float64]:
     Examples
     --------
     >>> falling_shares(4, 0.01).round(3)
-    array([0.747, 0.185, 0.055, 0.013])
+    array([0.767, 0.181, 0.042, 0.01 ])
     """
     if rarest >= 1.0 / types:
         return np.full(types, 1.0 / types)

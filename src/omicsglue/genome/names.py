@@ -17,7 +17,8 @@ _MITOCHONDRION = re.compile(r"(?:chr)?(?:M|MT|mito)", re.IGNORECASE)
 _REFSEQ = re.compile(r"NC_(\d{6})\.\d+")
 _UCSC_SCAFFOLD = re.compile(r"chr[^_]+_([A-Z]{2}_?\d{5,})(?:v(\d+))?(?:_(?:random|alt|fix))?", re.IGNORECASE)
 _ENSEMBL_ID = re.compile(r"(ENS[A-Z_]*\d{6,})\.\d+(_PAR_Y)?")
-_PEAK = r"^(?P<chrom>.*[^:_\-\s])[:_\-\s](?P<start>\d[\d,]*)(?:-|_|:|\.\.|\s)(?P<end>\d[\d,]*)$"
+_PEAK = re.compile(r"(.*[^:_\-\s])[:_\-\s](\d[\d,]*)(?:-|_|:|\.\.|\s)(\d[\d,]*)")
+_LONGEST = 10**12  # bases; no genome is longer
 
 
 def harmonise_chroms(
@@ -139,19 +140,19 @@ def parse_peak_names(names: Sequence[str] | pd.Index) -> pd.DataFrame:
     >>> parse_peak_names(["chr1:100-600", "GL000194.1-5-9", "peak7"]).values.tolist()
     [['chr1', 100, 600], ['GL000194.1', 5, 9], [nan, -1, -1]]
     """
-    texts = pd.Series([str(name).strip() for name in names], dtype=object)
-    found = texts.str.extract(_PEAK)
+    places = [_place(str(name)) for name in names]
+    chrom = harmonise_chroms(np.array([place[0] for place in places], dtype=object))
+    start, end = (np.array([place[i] for place in places], dtype=np.int64) for i in (1, 2))
+    return pd.DataFrame({CHROM: chrom, START: start, END: end})
 
-    def numbers(column: str) -> npt.NDArray[np.int64]:
-        digits = found[column].fillna("-1").str.replace(",", "", regex=False)
-        digits = digits.where(digits.str.len() <= 12, "-1")  # longer than any genome: not a position
-        return np.asarray(digits.to_numpy(dtype=np.int64))
 
-    start, end = numbers("start"), numbers("end")
-    good = found["chrom"].notna().to_numpy() & (start >= 0) & (end > start)
-    chrom = harmonise_chroms(found["chrom"])
-    chrom[~good] = np.nan
-    return pd.DataFrame({CHROM: chrom, START: np.where(good, start, -1), END: np.where(good, end, -1)})
+def _place(name: str) -> tuple[str | float, int, int]:
+    match = _PEAK.fullmatch(name.strip())
+    if match:
+        start, end = int(match[2].replace(",", "")), int(match[3].replace(",", ""))
+        if start < end < _LONGEST:
+            return match[1], start, end
+    return np.nan, -1, -1
 
 
 def _map_unique(values: object, rule: object) -> npt.NDArray[np.object_]:

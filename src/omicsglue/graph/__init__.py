@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from omicsglue.genome.build import build_agreement
 from omicsglue.graph.checks import GraphReport, check
-from omicsglue.graph.compose import compose
+from omicsglue.graph.composition import compose
 from omicsglue.graph.convert import from_networkx, to_networkx
+from omicsglue.graph.corruption import corrupt
 from omicsglue.graph.guidance import GuidanceGraph, from_table
 from omicsglue.graph.io import read_graph, write_graph
 from omicsglue.graph.rules import by_name, from_genome
@@ -23,6 +24,7 @@ __all__ = [
     "by_name",
     "check",
     "compose",
+    "corrupt",
     "from_genome",
     "from_networkx",
     "from_table",

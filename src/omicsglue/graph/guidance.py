@@ -240,7 +240,7 @@ class GuidanceGraph:
         GraphError
             As `from_frame` and `compose`.
         """
-        from omicsglue.graph.compose import compose
+        from omicsglue.graph.composition import compose
 
         return compose(self, type(self).from_frame(edges, where="edges to add"))
 
@@ -286,13 +286,13 @@ class GuidanceGraph:
         *,
         modalities: Mapping[str, Iterable[str]] | None = None,
     ) -> GuidanceGraph:
-        """Replace a share of the edges by random ones; see `omicsglue.graph.corrupt.corrupt`."""
-        from omicsglue.graph.corrupt import corrupt
+        """Replace a share of the edges by random ones; see `omicsglue.graph.corrupt`."""
+        from omicsglue.graph.corruption import corrupt
 
         return corrupt(self, rate, seed, modalities=modalities)
 
     def check(self, modalities: Mapping[str, Iterable[str]]) -> GraphReport:
-        """Compare the graph with the features of the data; see `omicsglue.graph.checks.check`."""
+        """Compare the graph with the features of the data; see `omicsglue.graph.check`."""
         from omicsglue.graph.checks import check
 
         return check(self, modalities)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +11,8 @@ from torch.nn import functional as F
 EPS = 1e-7
 
 
-@dataclass(frozen=True)
-class DiagonalNormal:
-    """Normal distributions with diagonal covariance.
+class DiagonalNormal(NamedTuple):
+    """Normal distributions with diagonal covariance (a tuple, which fabric's wrappers can walk through).
 
     Attributes
     ----------

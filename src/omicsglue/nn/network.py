@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -50,8 +51,7 @@ class Noise:
     discriminator: float = 0.0
 
 
-@dataclass(frozen=True)
-class NetworkOutput:
+class NetworkOutput(NamedTuple):
     """What one pass computes, for the objective to judge.
 
     Attributes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -106,23 +106,48 @@ def scatter(
     text = values.astype(object).map(str, na_action="ignore")
     colour = text.map(paint).fillna(MISSING).to_numpy(dtype=object)
     axes.scatter(x, y, c=list(colour[order]), s=size, linewidths=0, alpha=0.8, rasterized=True)
+    if not _compact(coordinates, text):
+        return [replace(group, number=None) for group in groups]
     for group in groups:
         if group.number is not None:
-            _number(axes, coordinates[(text == group.name).to_numpy()], group.number)
+            _number(axes, coordinates, (text == group.name).to_numpy(), group.number)
     return groups
 
 
-def _number(axes: Axes, coordinates: npt.NDArray[np.floating], number: int) -> None:
-    """Write a number at the cell nearest to the group's median, on a light ground."""
-    if not len(coordinates):
+def _compact(coordinates: npt.NDArray[np.floating], text: pd.Series[Any]) -> bool:
+    """Whether groups keep to places of their own, so that a number at their centre points to them."""
+    table = pd.DataFrame(coordinates).groupby(text.to_numpy())
+    apart = pd.DataFrame(coordinates) - table.transform("median")
+    reach = pd.Series(np.linalg.norm(apart, axis=1)).groupby(text.to_numpy()).median().median()
+    overall = np.median(np.linalg.norm(coordinates - np.median(coordinates, axis=0), axis=1))
+    return bool(reach < 0.5 * overall)
+
+
+def _number(
+    axes: Axes, coordinates: npt.NDArray[np.floating], mine: npt.NDArray[np.bool_], number: int
+) -> None:
+    """Write a number at the cell nearest to the group's median, or beside it where the group is small."""
+    own = coordinates[mine]
+    if not len(own):
         return
-    middle = np.median(coordinates, axis=0)
-    x, y = coordinates[((coordinates - middle) ** 2).sum(axis=1).argmin()]
+    middle = np.median(own, axis=0)
+    apart = np.linalg.norm(own - middle, axis=1)
+    small = np.median(apart) < 0.02 * np.ptp(coordinates, axis=0).max()
     box = {
         "boxstyle": "round,pad=0.15,rounding_size=0.5",
         "facecolor": "white",
         "edgecolor": "none",
         "alpha": 0.75,
     }
-    text = axes.text(x, y, str(number), ha="center", va="center", fontsize=7, color="black", bbox=box)
+    text = axes.annotate(
+        str(number),
+        own[apart.argmin()],
+        xytext=(7, 6) if small else (0, 0),
+        textcoords="offset points",
+        ha="center",
+        va="center",
+        fontsize=7,
+        color="black",
+        bbox=box,
+    )
     text.set_in_layout(False)

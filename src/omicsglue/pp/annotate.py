@@ -145,7 +145,8 @@ def _from_columns(var: pd.DataFrame, found: dict[str, str | None]) -> pd.DataFra
         table[STRAND] = strand.where(strand.isin(["+", "-"]), ".")
     good = has_coordinates(table)
     table[CHROM] = table[CHROM].where(good, np.nan)
-    table[[START, END]] = table[[START, END]].where(good, -1)
+    for key in (START, END):
+        table[key] = table[key].where(good, -1)
     return table
 
 

@@ -15,14 +15,15 @@ from omicsglue.pl.curves import curve, panels_of
 from omicsglue.pl.histograms import balancing_weights, edge_distances
 from omicsglue.pl.scatter import Group, scatter
 from omicsglue.report.figures import Picture, draw
-from omicsglue.report.wording import flat
+from omicsglue.report.wording import flat, percent
 from omicsglue.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_IDLE = 0.01  # balancing weight of cells that hardly count
 _LISTED = 200  # names spelled out in a list that opens
-_MODALITY_FACTS = ("features_in_graph", "cells", "unmatched")
+_MODALITY_FACTS = ("features_in_graph", "cells", "features", "unmatched")
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,9 @@ def curves(folder: RunFolder) -> list[Picture]:
     if not folder.history_file.is_file():
         return []
     history = folder.history()
-    drawn = []
+    drawn: list[Picture] = []
+    if history.empty:
+        return drawn
     for number, panel in enumerate(panels_of(history)):
 
         def make(panel: Any = panel) -> Figure:
@@ -186,4 +189,6 @@ def weights(folder: RunFolder) -> Picture | None:
     if not found or all(np.ptp(each) < 1e-9 for each in found.values()):
         return None
     alt = "Histogram of the balancing weights of the cells of " + ", ".join(found)
-    return Picture("", draw("weights", alt, lambda: balancing_weights(found)))
+    idle = ", ".join(f"{percent(float((each < _IDLE).mean()))} of {name}" for name, each in found.items())
+    caption = f"Cells that hardly count, with a weight under {_IDLE}: {idle}."
+    return Picture("", draw("weights", alt, lambda: balancing_weights(found)), caption=caption)

@@ -183,9 +183,11 @@ def percent(value: float) -> str:
 
     Examples
     --------
-    >>> percent(0.2096)
-    '21.0 %'
+    >>> percent(0.2096), percent(0.0002)
+    ('21.0 %', 'under 0.1 %')
     """
+    if 0 < value < 0.0005:
+        return "under 0.1 %"
     return f"{100 * value:.1f} %"
 
 
