@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import gzip
 import os
 import re
@@ -23,6 +24,8 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from command_line_cases import CASES as COMMAND_CASES
+from command_line_cases import CommandCase, answer
 from omicsglue import graph, io
 from omicsglue.data import checks
 from omicsglue.data.inputs import read_modality
@@ -37,11 +40,25 @@ INTRODUCTION = """\
 
 What each unusable input is answered with. From Python, every refusal is a subclass of
 `omicsglue.OmicsGlueError` with the attributes `what`, `where` and `remedy`. On the command line it is one
-message and exit code 2, with nothing written; a failure after training has started has exit code 3, and an
-interrupt (Ctrl-C) saves a checkpoint and has exit code 130: run again with `--resume`. What can be lived with
+message and exit code 2, with nothing written (see [below](#from-the-command-line)). What can be lived with
 is a warning (`OmicsGlueWarning`).
 
 The messages on this page are those that the package gives to small examples; a test holds the page to them.
+"""
+
+
+COMMAND_LINE = """\
+## From the command line
+
+The same inputs and some more, as `omicsglue` answers them: one message on stderr (with `--json-logs` one
+JSON object with `what`, `where` and `remedy`), exit code 2, and nothing written or changed. A test gives
+each of these to the command line. What only warns (cells without counts, fewer cells than a batch, vertices
+without edges, another genome build) is said on stderr, kept in `run.json`, and the run goes on.
+
+A run that fails after it has started (a disk that fills up, memory, a loss that is no longer finite) ends
+with exit code 3, the same kind of message and a line that says what was saved. Ctrl-C and SIGTERM end with
+exit code 130 after a checkpoint was saved. The same command with `--resume` goes on from there, also after
+the process was killed.
 """
 
 
@@ -353,6 +370,14 @@ def answers(case: Case) -> Iterator[tuple[str, str, str]]:
         yield warning.category.__name__, message, remedy
 
 
+@functools.cache
+def refusal(case: CommandCase) -> tuple[str, str]:
+    """Give a bad command line to the package; return message and remedy."""
+    code, message, remedy = answer(case)
+    assert code == 2, message
+    return message, remedy
+
+
 def _cell(text: str) -> str:
     text = re.sub(r"\([0-9,]+ MiB left", "(… MiB left", text)
     return re.sub(r"([\\|`*_<>\[\]$])", r"\\\1", text).replace("\n", "<br>")
@@ -369,7 +394,13 @@ def render() -> str:
                 for kind, message, remedy in answers(case)
             ]
         lines.append("")
-    return "\n".join(lines).rstrip() + "\n"
+    lines += [COMMAND_LINE, "| input | message | what to do |", "| --- | --- | --- |"]
+    lines += [
+        f"| {_cell(case.title)} | {' | '.join(_cell(text) for text in refusal(case))} |"
+        for case in COMMAND_CASES
+        if case.ours
+    ]
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -1,30 +1,49 @@
-"""Balancing weights: brute force over combinations, and what they are for."""
+"""Balancing weights: the formula written out, and what they are for."""
 
 from __future__ import annotations
-
-from itertools import combinations, product
 
 import numpy as np
 import pytest
 
-from omicsglue.balancing import BalancingConfig, balancing_weights, matched_mass
+from omicsglue.balancing import (
+    BalancingConfig,
+    balancing_weights,
+    cluster_weights,
+    leiden_clusters,
+    unit_rows,
+)
+
+CONFIG = BalancingConfig()
 
 
-@pytest.mark.parametrize("sizes", [(3, 4), (3, 2, 4), (2, 3, 2, 3)])
-def test_matched_mass_equals_brute_force(sizes: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("sizes", [(3, 4), (3, 2, 4)])
+def test_weights_equal_the_formula_written_out(sizes: tuple[int, ...]) -> None:
     rng = np.random.default_rng(0)
     centroids = [rng.normal(size=(n, 3)) for n in sizes]
+    shares = [rng.dirichlet(np.ones(n)) for n in sizes]
     unit = [c / np.linalg.norm(c, axis=1, keepdims=True) for c in centroids]
-    expected = [np.zeros(n) for n in sizes]
-    for combination in product(*(range(n) for n in sizes)):
-        value = 1.0
-        for i, j in combinations(range(len(sizes)), 2):
-            cosine = unit[i][combination[i]] @ unit[j][combination[j]]
-            value *= cosine**4 if cosine > 0.1 else 0
-        for k, member in enumerate(combination):
-            expected[k][member] += value
-    for found, wanted in zip(matched_mass(centroids, 0.1, 4), expected, strict=True):
-        np.testing.assert_allclose(found, wanted, atol=1e-12)
+
+    def similarity(k: int, i: int, m: int, j: int) -> float:
+        cosine = float(unit[k][i] @ unit[m][j])
+        return cosine**4 if cosine > 0.1 else 0.0
+
+    for k, found in enumerate(cluster_weights(centroids, shares, 0.1, 4)):
+        for i in range(sizes[k]):
+            weight = 1.0
+            for m in set(range(len(sizes))) - {k}:
+                ratio = 0.0
+                for j in range(sizes[m]):
+                    claimed = sum(similarity(k, other, m, j) * shares[k][other] for other in range(sizes[k]))
+                    ratio += similarity(k, i, m, j) * shares[m][j] / claimed if claimed else 0
+                weight *= ratio
+            assert found[i] == pytest.approx(weight ** (1 / len(sizes)))
+
+
+def test_equal_composition_weighs_one_however_clusters_are_cut() -> None:
+    whole = [np.eye(2), np.eye(2)[[0, 0, 1]]]  # the second modality's first type is cut in two
+    weights = cluster_weights(whole, [np.array([0.6, 0.4]), np.array([0.5, 0.1, 0.4])], 0.5, 4)
+    np.testing.assert_allclose(weights[0], 1)
+    np.testing.assert_allclose(weights[1], 1)
 
 
 def blobs(sizes: list[int], seed: int) -> np.ndarray:
@@ -35,26 +54,79 @@ def blobs(sizes: list[int], seed: int) -> np.ndarray:
     ).astype(np.float32)
 
 
-def test_types_weigh_the_same_where_their_shares_differ() -> None:
-    sizes = {"a": [200, 50, 100], "b": [50, 200, 100]}
-    embeddings = {name: blobs(each, seed) for seed, (name, each) in enumerate(sizes.items())}
-    weights = balancing_weights(embeddings, BalancingConfig(), seed=0)
-    for name, each in sizes.items():
-        mass = [part.sum() for part in np.split(weights[name], np.cumsum(each)[:-1])]
-        np.testing.assert_allclose(mass / np.mean(mass), 1, atol=0.1)
-        assert weights[name].mean() == pytest.approx(1, abs=1e-5)
+SIZES = {"a": [200, 50, 100], "b": [50, 200, 100], "c": [30, 30, 240]}
+
+
+def shares(weight: np.ndarray, sizes: list[int]) -> np.ndarray:
+    """Return what share of the weight each type has."""
+    mass = np.array([part.sum() for part in np.split(weight, np.cumsum(sizes)[:-1])])
+    return mass / mass.sum()
+
+
+@pytest.mark.parametrize("names", ["ab", "abc"])
+def test_types_have_one_share_of_the_weight_in_all_modalities(names: str) -> None:
+    sizes = {name: SIZES[name] for name in names}
+    weights = balancing_weights({n: blobs(each, i) for i, (n, each) in enumerate(sizes.items())}, CONFIG, 0)
+    before = np.array([shares(np.ones(sum(each)), each) for each in sizes.values()])
+    after = np.array([shares(weights[name], each) for name, each in sizes.items()])
+    assert np.ptp(before, axis=0).max() > 0.4
+    np.testing.assert_allclose(after, after[:1].repeat(len(after), axis=0), atol=1e-4)
+    assert (after > 0.05).all()
+    for weight in weights.values():
+        assert weight.dtype == np.float32
+        assert weight.mean() == pytest.approx(1, abs=1e-5)
+
+
+def test_a_type_that_one_modality_has_more_of_weighs_less_there() -> None:
+    weights = balancing_weights({"a": blobs(SIZES["a"], 0), "b": blobs(SIZES["b"], 1)}, CONFIG, 0)
+    first, second = weights["a"][:200].mean(), weights["b"][:50].mean()
+    assert second == pytest.approx(4 * first, rel=0.01)  # 200 cells in a, 50 in b
+
+
+def test_cells_of_one_cluster_weigh_the_same() -> None:
+    u = {"a": blobs([60, 40], 0), "b": blobs([40, 60], 1)}
+    weight = balancing_weights(u, CONFIG, 0)["a"]
+    labels = leiden_clusters(u["a"], CONFIG, 0)
+    for cluster in np.unique(labels):
+        assert np.ptp(weight[labels == cluster]) == 0
+
+
+def test_clusters_do_not_mix_separate_types_and_seeds_repeat() -> None:
+    labels = leiden_clusters(blobs([80, 50, 30], 0), CONFIG, 7)
+    types = np.repeat([0, 1, 2], [80, 50, 30])
+    assert all(len(set(types[labels == cluster])) == 1 for cluster in np.unique(labels))
+    assert np.array_equal(labels, leiden_clusters(blobs([80, 50, 30], 0), CONFIG, 7))
+    assert labels.dtype == np.int64
+
+
+@pytest.mark.parametrize("cells", [1, 2])
+def test_too_few_cells_for_a_graph_are_one_cluster(cells: int) -> None:
+    assert leiden_clusters(np.ones((cells, 3), dtype=np.float32), CONFIG, 0).tolist() == [0] * cells
+
+
+def test_clustering_leaves_the_generators_of_others() -> None:
+    import random
+
+    before = random.getstate(), np.random.get_state()[1].copy()  # noqa: NPY002
+    leiden_clusters(blobs([30, 30], 0), CONFIG, 0)
+    assert random.getstate() == before[0]
+    assert np.array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+
+
+def test_rows_of_zeros_stay() -> None:
+    assert unit_rows(np.array([[0.0, 0.0], [3.0, 4.0]])).tolist() == [[0, 0], [0.6, 0.8]]
 
 
 def test_a_type_without_a_match_weighs_nothing() -> None:
     embeddings = {"a": blobs([100, 100, 100], 0), "b": blobs([150, 150], 1)}
-    weights = balancing_weights(embeddings, BalancingConfig(), seed=0)
+    weights = balancing_weights(embeddings, CONFIG, seed=0)
     assert weights["a"][200:].max() < 0.05
     assert weights["a"][:200].min() > 0.5
 
 
 def test_weights_are_repeatable_and_even_where_nothing_matches() -> None:
     u = blobs([60, 40], 0)
-    one, two = (balancing_weights({"a": u, "b": u.copy()}, BalancingConfig(), 3) for _ in range(2))
+    one, two = (balancing_weights({"a": u, "b": u.copy()}, CONFIG, 3) for _ in range(2))
     assert np.array_equal(one["a"], two["a"])
-    apart = balancing_weights({"a": u, "b": -u}, BalancingConfig(), 0)
+    apart = balancing_weights({"a": u, "b": -u}, CONFIG, 0)
     assert (apart["a"] == 1).all()

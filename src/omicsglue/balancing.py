@@ -1,20 +1,23 @@
 """Balancing weights: how much each cell counts in the alignment where composition differs between modalities.
 
-Source: Cao & Gao 2022. Each modality is clustered in the pretrained space; clusters are matched between modalities by
-the cosine similarity of their centroids; every cell gets the summed similarity of its cluster, over the cluster's size.
+Each modality is clustered in the pretrained space and clusters are matched between modalities by the cosine
+similarity of their centroids, as in Cao & Gao 2022. They give a cell the summed similarity of its cluster
+over the cluster's size; here it gets the ratio of matched shares, which is 1 where composition does not
+differ (``docs/decisions/0007-balancing-by-ratios.md``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
+Floats64 = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+FEWEST_CELLS = 3  # fewer have no graph of neighbours to speak of: they are one cluster
 
 
 @dataclass(frozen=True)
@@ -58,12 +61,14 @@ def balancing_weights(
     Weights of each modality, shape ``(n_k,)``, float32, mean 1.
     """
     clusters = {name: leiden_clusters(u, config, seed) for name, u in embeddings.items()}
-    mass = matched_mass(
-        [_centroids(u, clusters[name]) for name, u in embeddings.items()], config.cutoff, config.power
+    by_cluster = cluster_weights(
+        [_centroids(u, clusters[name]) for name, u in embeddings.items()],
+        [np.bincount(labels) / len(labels) for labels in clusters.values()],
+        config.cutoff,
+        config.power,
     )
     weights = {}
-    for (name, labels), total in zip(clusters.items(), mass, strict=True):
-        each = total / np.bincount(labels)
+    for (name, labels), each in zip(clusters.items(), by_cluster, strict=True):
         weight = each[labels]
         mean = weight.mean()
         weights[name] = (weight / mean if mean > 0 else np.ones(len(labels))).astype(np.float32)
@@ -72,6 +77,8 @@ def balancing_weights(
 
 def leiden_clusters(u: Floats, config: BalancingConfig, seed: int) -> Ints:
     """Cluster cells on a cosine nearest-neighbour graph; returns codes of shape ``(n,)``."""
+    if len(u) < FEWEST_CELLS:
+        return np.zeros(len(u), dtype=np.int64)
     import igraph
     import scanpy as sc
     from anndata import AnnData
@@ -86,36 +93,44 @@ def leiden_clusters(u: Floats, config: BalancingConfig, seed: int) -> Ints:
     return _leiden(graph, config.resolution, seed)
 
 
-def matched_mass(
-    centroids: list[npt.NDArray[np.float64]], cutoff: float, power: float
-) -> list[npt.NDArray[np.float64]]:
-    """Return, for each cluster of each modality, the summed similarity of the combinations that it takes part in.
+def cluster_weights(
+    centroids: Sequence[Floats64], shares: Sequence[Floats64], cutoff: float, power: float
+) -> list[Floats64]:
+    """Return the weight of a cell in each cluster of each modality.
 
-    A combination holds one cluster of every modality; its similarity is the product of the sharpened cosine
-    similarities of all its pairs. Combinations with a pair under the cutoff have none and are never formed, so the
-    work grows with the matches and not with the product of the cluster numbers.
+    What modality m has of the cells in cluster i of modality k is found by handing the shares of m's
+    clusters to the clusters of k that they resemble, in proportion to similarity and size. Its ratio to the
+    cluster's own share is 1 where composition agrees, however the clusters are cut, and 0 where m has no
+    match. The weight is the product of these ratios over the other modalities to the power 1/K, so that
+    after weighting all modalities have the geometric mean of their compositions.
 
     Parameters
     ----------
     centroids
-        Centroids of each modality, ``(clusters, D)``.
+        Centroids of each of K modalities, ``(clusters, D)``.
+    shares
+        Share of the modality's cells in each cluster, ``(clusters,)``, sum 1.
+    cutoff, power
+        See :class:`BalancingConfig`.
 
     Returns
     -------
-    One array of shape ``(clusters,)`` a modality.
+    One array of shape ``(clusters,)`` a modality; its mean over cells is not yet 1.
     """
     unit = [unit_rows(c) for c in centroids]
-    similarity = {}
-    for i, j in combinations(range(len(unit)), 2):
-        cosine = unit[i] @ unit[j].T
-        similarity[i, j] = np.where(cosine > cutoff, np.maximum(cosine, 0) ** power, 0.0)
-    members = np.arange(len(unit[0]))[:, None]
-    mass = np.ones(len(unit[0]))
-    for k in range(1, len(unit)):
-        joint = mass[:, None] * np.prod([similarity[i, k][members[:, i]] for i in range(k)], axis=0)
-        rows, columns = np.nonzero(joint)
-        members, mass = np.column_stack([members[rows], columns]), joint[rows, columns]
-    return [np.bincount(members[:, k], mass, minlength=len(c)) for k, c in enumerate(unit)]
+    weights = []
+    for k, own in enumerate(unit):
+        weight = np.ones(len(own))
+        for m, other in enumerate(unit):
+            if m == k:
+                continue
+            cosine = own @ other.T
+            similarity = np.where(cosine > cutoff, np.maximum(cosine, 0) ** power, 0.0)
+            claimed = similarity.T @ shares[k]
+            handed = np.divide(shares[m], claimed, out=np.zeros(len(other)), where=claimed > 0)
+            weight *= similarity @ handed
+        weights.append(weight ** (1 / len(unit)))
+    return weights
 
 
 def unit_rows(x: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
@@ -131,7 +146,7 @@ def _centroids(u: Floats, labels: Ints) -> npt.NDArray[np.float64]:
 
 
 def _leiden(graph: object, resolution: float, seed: int) -> Ints:
-    """Leiden on an igraph graph with the resolution of modularity; the library's generator is put back after."""
+    """Cluster an igraph graph by modularity; the library's generator is put back afterwards."""
     import random
 
     import igraph

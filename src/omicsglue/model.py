@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,15 +12,16 @@ import pandas as pd
 import torch
 
 from omicsglue.data import checks
-from omicsglue.data.modality import ModalityData, label_names, resolve
+from omicsglue.data.modality import EncoderInput, ModalityData, encoder_input, label_names, resolve
 from omicsglue.data.setup import ModalitySetup, read_setup, write_setup
-from omicsglue.errors import GraphError, InputError, NotTrainedError, OptionError
+from omicsglue.errors import InputError, ModelFileError, NotTrainedError, OptionError, examples
 from omicsglue.graph import GuidanceGraph
 from omicsglue.graph import check as check_graph
-from omicsglue.modelfile import SavedModel, read_model, write_model
+from omicsglue.io import remove_partial
+from omicsglue.modelfile import SavedModality, SavedModel, read_model, write_model
 from omicsglue.nn.build import build_network
-from omicsglue.recipe import Outcome, Recipe, embed, follow
-from omicsglue.training.checkpoint import newest_checkpoint
+from omicsglue.recipe import Outcome, Recipe, embed, follow, run_digest
+from omicsglue.training.checkpoint import Checkpoint, check_no_checkpoints, newest_checkpoint
 from omicsglue.training.device import make_fabric, threads_limited
 from omicsglue.training.interrupt import CheckpointKeeper, listening
 from omicsglue.training.progress import LiveBar, Reporter
@@ -40,11 +39,11 @@ class GLUE:
     Parameters
     ----------
     data
-        Modalities by name, or a MuData; each set up by :meth:`setup_anndata`. At least two, and none is changed.
+        Modalities by name, or a MuData; each set up by :meth:`setup_anndata`. At least two; none is changed.
     graph
         Guidance graph over features of all modalities. Features outside it are not modelled.
     recipe
-        Settings; the defaults suit most data.
+        Settings; by default those of :meth:`Recipe.for_cells`.
 
     Raises
     ------
@@ -68,17 +67,16 @@ class GLUE:
         self, data: Mapping[str, AnnData] | MuData, graph: GuidanceGraph, recipe: Recipe | None = None
     ) -> None:
         modalities = as_modalities(data)
-        self.recipe = recipe or Recipe()
+        self.recipe = recipe or Recipe.for_cells(max(adata.n_obs for adata in modalities.values()))
         self.graph = graph
         self.graph_report = check_graph(graph, {name: adata.var_names for name, adata in modalities.items()})
         self.setups = {name: read_setup(adata, name) for name, adata in modalities.items()}
         self.labels = label_names(modalities, self.setups)
-        self._data = {
-            name: resolve(name, adata, self.setups[name], graph.vertices, labels=self.labels)
-            for name, adata in modalities.items()
-        }
-        for name, cells in self._data.items():
-            checks.check_enough_cells(len(cells), self.recipe.train.batch_size, where=name)
+        self._data: dict[str, ModalityData] = {}
+        for name, adata in modalities.items():
+            features = adata.var_names[adata.var_names.isin(graph.vertices)]
+            self._data[name] = resolve(name, adata, self.setups[name], list(features), labels=self.labels)
+            checks.check_enough_cells(adata.n_obs, self.recipe.batch_size, where=name)
         self._build()
         self._outcome: Outcome | None = None
 
@@ -88,7 +86,6 @@ class GLUE:
             self.graph,
             self.recipe.network,
             types=len(self.labels),
-            reversal=self.recipe.train.weights.align,
             seed=self.recipe.seed,
         )
 
@@ -114,7 +111,8 @@ class GLUE:
         layer
             Layer with the modelled data; ``None`` is ``X``.
         representation
-            ``obsm`` key of the encoder's input, such as ``"X_pca"``; ``None`` lets it see log-normalised counts.
+            ``obsm`` key of the encoder's input, such as ``"X_pca"``; ``None`` lets it see log-normalised
+            counts.
         batch_key
             ``obs`` column of experimental batches, which get decoder parameters of their own.
         labels_key
@@ -184,16 +182,24 @@ class GLUE:
         ------
         OptionError
             If an option cannot be used.
+        RunFolderError
+            If checkpoints are of another run, or there are some and ``resume`` is not set.
         TrainingError
             If a loss is no longer finite.
         Interrupted
             On Ctrl-C or SIGTERM; with ``checkpoints``, the state is saved.
         """
         recipe = self._limited(max_epochs)
-        folder = Path(checkpoints) if checkpoints is not None else None
-        saved = newest_checkpoint(folder) if resume and folder is not None else None
-        reporter = reporter or LiveBar()
         fabric = make_fabric(device, devices)
+        if resume and checkpoints is None:
+            raise OptionError(
+                "there is nothing to resume from", where="train", remedy="give the folder with checkpoints="
+            )
+        folder = Path(checkpoints) if checkpoints is not None else None
+        run = run_digest(self._data, self.graph, recipe, fabric.device.type) if folder is not None else ""
+        saved = _checkpoint(folder, run, resume=resume) if folder is not None else None
+        reporter = reporter or LiveBar()
+        self._outcome = None
         self._build()
         try:
             with threads_limited(threads), listening() as signals:
@@ -204,7 +210,7 @@ class GLUE:
                     recipe,
                     fabric,
                     reporter,
-                    on_step=CheckpointKeeper(folder, signals, checkpoint_minutes),
+                    on_step=CheckpointKeeper(folder, signals, run, checkpoint_minutes),
                     resume=saved,
                 )
         finally:
@@ -225,7 +231,8 @@ class GLUE:
         modality
             Name of the modality.
         adata
-            Other cells of this modality, with the same representation; by default those of training.
+            Other cells of this modality, with a representation made in the same way (or, where the model sees
+            counts, with the same features); by default those of training.
         return_std
             Return the posterior standard deviation too.
 
@@ -237,10 +244,16 @@ class GLUE:
         ------
         NotTrainedError
             If the model has not been trained.
+        OptionError
+            If there is no such modality.
+        InputError
+            If the other cells lack what the encoder sees.
         """
         self._trained()
-        cells = self._cells(modality) if adata is None else self._resolve(modality, adata)
-        mean, std = embed(self.network, cells)
+        inputs = self._cells(modality).inputs
+        if adata is not None:
+            inputs = self._other_input(modality, adata)
+        mean, std = embed(self.network, modality, inputs)
         return (mean, std) if return_std else mean
 
     def get_feature_embedding(self, modality: str | None = None) -> pd.DataFrame:
@@ -254,45 +267,67 @@ class GLUE:
         Returns
         -------
         float32, features x D, indexed by feature name.
+
+        Raises
+        ------
+        NotTrainedError
+            If the model has not been trained.
+        OptionError
+            If there is no such modality.
         """
         self._trained()
         self.network.graph.eval()
         with torch.no_grad():
             v = self.network.graph().mean.cpu().numpy()
         table = pd.DataFrame(v, index=pd.Index(self.graph.vertices, dtype=object))
-        return table if modality is None else table.loc[self._cells(modality).features]
+        return table if modality is None else table.loc[list(self._cells(modality).features)]
 
     def balancing_weights(self, modality: str) -> Floats:
-        """Return the balancing weight of each cell, mean 1, shape ``(cells,)``."""
+        """Return the balancing weight of each cell of training, mean 1.
+
+        Parameters
+        ----------
+        modality
+            Name of the modality.
+
+        Returns
+        -------
+        float32, shape ``(cells,)``.
+
+        Raises
+        ------
+        NotTrainedError
+            If the model has not been trained.
+        OptionError
+            If there is no such modality.
+        """
         self._cells(modality)
         return self._trained().weights[modality]
 
     def save(self, folder: str | Path) -> None:
         """Write ``weights.safetensors`` and ``model.json`` to a folder, whole or not at all.
 
+        Parameters
+        ----------
+        folder
+            A new folder, or one that holds a model, which is replaced.
+
         Raises
         ------
         NotTrainedError
             If the model has not been trained.
+        RunFolderError
+            If the folder holds anything else or cannot be written.
         """
-        outcome = self._trained()
-        record = {
-            "modalities": {
-                name: {
-                    "setup": self.setups[name].record(),
-                    "features": list(cells.features),
-                    "batches": list(cells.batches),
-                    "inputs": int(cells.inputs.shape[1]),
-                }
-                for name, cells in self._data.items()
-            },
-            "labels": list(self.labels),
-            "recipe": asdict(self.recipe),
-            "history": outcome.history,
-            "seconds": outcome.seconds,
+        known = {
+            name: SavedModality(
+                self.setups[name], tuple(cells.features), cells.batches, int(cells.inputs.shape[1])
+            )
+            for name, cells in self._data.items()
         }
-        weights = {f"{name}": torch.from_numpy(value) for name, value in outcome.weights.items()}
-        write_model(Path(folder), SavedModel(record, self.network.state_dict(), weights, self.graph))
+        network = self.network.state_dict()
+        saved = SavedModel(known, self.labels, self.recipe, self._trained(), self.graph, network)
+        write_model(Path(folder), saved)
 
     @classmethod
     def load(cls, folder: str | Path, data: Mapping[str, AnnData] | MuData) -> GLUE:
@@ -314,30 +349,35 @@ class GLUE:
         """
         saved = read_model(Path(folder))
         modalities = as_modalities(data)
+        _check_same_modalities(list(saved.modalities), list(modalities), str(folder))
         model = cls.__new__(cls)
-        model.recipe = saved.recipe()
-        model.graph = saved.graph
-        model.labels = tuple(saved.record["labels"])
-        known = saved.record["modalities"]
-        _check_same(list(known), list(modalities), "modalities", str(folder))
-        model.setups = {
-            name: ModalitySetup.from_record(known[name]["setup"], str(folder)) for name in known
-        }
+        model.recipe, model.graph, model.labels = saved.recipe, saved.graph, saved.labels
+        model.setups = {name: known.setup for name, known in saved.modalities.items()}
         model._data = {}
-        for name, entry in known.items():
+        for name, known in saved.modalities.items():
             cells = resolve(
-                name, modalities[name], model.setups[name], entry["features"], entry["batches"], model.labels
+                name,
+                modalities[name],
+                known.setup,
+                known.features,
+                batches=known.batches,
+                labels=saved.labels,
             )
-            _check_same(entry["features"], list(cells.features), "features", name)
+            _check_dimensions(cells.inputs, known.inputs, name)
             model._data[name] = cells
-        model.graph_report = check_graph(
-            model.graph, {name: modalities[name].var_names for name in known}
-        )
+        names = {name: modalities[name].var_names for name in saved.modalities}
+        model.graph_report = check_graph(model.graph, names)
         model._build()
-        model.network.load_state_dict(saved.network)
+        try:
+            model.network.load_state_dict(saved.network)
+        except RuntimeError as error:
+            raise ModelFileError(
+                "the weights do not fit the record of the model",
+                where=str(folder),
+                remedy="restore the folder from a copy, or train again",
+            ) from error
         model.network.eval()
-        weights = {name: value.numpy() for name, value in saved.weights.items()}
-        model._outcome = Outcome(saved.record["history"], weights, saved.record["seconds"])
+        model._outcome = saved.outcome
         return model
 
     def _trained(self) -> Outcome:
@@ -354,36 +394,48 @@ class GLUE:
             )
         return self._data[modality]
 
-    def _resolve(self, modality: str, adata: AnnData) -> ModalityData:
+    def _other_input(self, modality: str, adata: AnnData) -> EncoderInput:
         known = self._cells(modality)
-        setup = self.setups[modality]
-        checks.check_setup(adata, setup, modality)
-        cells = resolve(modality, adata, setup, list(known.features), known.batches, self.labels)
-        _check_same(list(known.features), list(cells.features), "features", modality)
-        if cells.inputs.shape[1] != known.inputs.shape[1]:
-            raise InputError(
-                f"the representation has {cells.inputs.shape[1]} dimensions, the model knows {known.inputs.shape[1]}",
-                where=modality,
-                remedy="project the cells with the loadings that were used for training",
-            )
-        return cells
+        inputs = encoder_input(modality, adata, self.setups[modality], list(known.features))
+        _check_dimensions(inputs, known.inputs.shape[1], modality)
+        return inputs
 
 
 def as_modalities(data: Mapping[str, AnnData] | MuData) -> dict[str, AnnData]:
     """Return the modalities of a mapping or a MuData, in order, after checking that they go together."""
     mod = getattr(data, "mod", data)
-    modalities = {str(name): mod[name] for name in mod}
+    if not isinstance(mod, Mapping):
+        raise InputError(
+            f"the data are a {type(data).__name__}",
+            where="GLUE",
+            remedy='give modalities by name, such as {"rna": rna, "atac": atac}, or a MuData',
+        )
+    modalities = {str(name): adata for name, adata in mod.items()}
     checks.check_modalities(modalities)
     return modalities
 
 
-def _check_same(expected: list[str], found: list[str], what: str, where: str) -> None:
-    """Check that names are the same and in the same order."""
-    if expected == found:
-        return
-    missing = [name for name in expected if name not in set(found)]
-    raise InputError(
-        f"the model's {what} differ from the data's; missing: {checks.examples(missing) or 'none (the order differs)'}",
-        where=where,
-        remedy=f"give the {what} on which the model was trained, in the same order",
-    )
+def _checkpoint(folder: Path, run: str, *, resume: bool) -> Checkpoint | None:
+    """Return the checkpoint to go on from; without ``resume`` there must be none."""
+    if not resume:
+        check_no_checkpoints(folder)
+    remove_partial(folder)
+    return newest_checkpoint(folder, run) if resume else None
+
+
+def _check_dimensions(inputs: EncoderInput, expected: int, where: str) -> None:
+    if inputs.shape[1] != expected:
+        raise InputError(
+            f"the representation has {inputs.shape[1]} dimensions, the model knows {expected}",
+            where=where,
+            remedy="project the cells with the loadings that were used for training",
+        )
+
+
+def _check_same_modalities(expected: list[str], found: list[str], where: str) -> None:
+    if set(expected) != set(found):
+        raise InputError(
+            f"the model knows the modalities {examples(expected)}, the data are of {examples(found)}",
+            where=where,
+            remedy="give the modalities on which the model was trained, by the same names",
+        )

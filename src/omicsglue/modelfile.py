@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from omicsglue.balancing import BalancingConfig
-from omicsglue.errors import ModelFileError
+from omicsglue.data.setup import ModalitySetup
+from omicsglue.errors import InputError, ModelFileError, OmicsGlueError, RunFolderError, examples
 from omicsglue.graph import GuidanceGraph
-from omicsglue.io import atomic_directory, write_json
+from omicsglue.io import atomic_directory, sha256_of, write_json
 from omicsglue.nn.network import NetworkConfig
 from omicsglue.objective import ObjectiveWeights
-from omicsglue.recipe import Recipe
+from omicsglue.recipe import Outcome, Recipe
 from omicsglue.training.checkpoint import flatten, unflatten
 from omicsglue.training.config import StageConfig
 from omicsglue.training.stopping import PlateauConfig
@@ -30,36 +33,53 @@ EDGES = ("source", "target", "weight", "sign", "kind_codes", "distance")
 
 
 @dataclass(frozen=True)
-class SavedModel:
-    """Everything that a model is made of, apart from the data.
+class SavedModality:
+    """What a model knows of a modality, apart from its data.
 
     Attributes
     ----------
-    record
-        Plain values, as in ``model.json``.
-    network
-        The network's weights.
-    weights
-        Balancing weights of each modality.
-    graph
-        The guidance graph.
+    setup
+        How it enters the model.
+    features
+        Names of the modelled features, in order.
+    batches
+        Names of the batches, in order.
+    inputs
+        Dimensions that the encoder sees.
     """
 
-    record: dict[str, Any]
-    network: dict[str, Tensor]
-    weights: dict[str, Tensor]
-    graph: GuidanceGraph
+    setup: ModalitySetup
+    features: tuple[str, ...]
+    batches: tuple[str, ...]
+    inputs: int
 
-    def recipe(self) -> Recipe:
-        """Return the settings with which the model was trained."""
-        values = self.record["recipe"]
-        return Recipe(
-            network=NetworkConfig(**values["network"]),
-            pretrain=_stage(values["pretrain"]),
-            train=_stage(values["train"]),
-            balancing=BalancingConfig(**values["balancing"]) if values["balancing"] else None,
-            seed=values["seed"],
-        )
+
+@dataclass(frozen=True)
+class SavedModel:
+    """Everything that a trained model is made of, apart from the data.
+
+    Attributes
+    ----------
+    modalities
+        The modalities, in order.
+    labels
+        Names of the known cell types.
+    recipe
+        Settings with which it was trained.
+    outcome
+        History, balancing weights and times of the training.
+    graph
+        The guidance graph.
+    network
+        The network's weights.
+    """
+
+    modalities: Mapping[str, SavedModality]
+    labels: tuple[str, ...]
+    recipe: Recipe
+    outcome: Outcome
+    graph: GuidanceGraph
+    network: Mapping[str, Tensor]
 
 
 def write_model(folder: Path, model: SavedModel) -> None:
@@ -68,19 +88,29 @@ def write_model(folder: Path, model: SavedModel) -> None:
     Raises
     ------
     RunFolderError
-        If the disk is full or the folder cannot be written.
+        If the folder holds anything but a model, cannot be written, or the disk is full.
     """
+    _check_replaceable(folder)
     graph = model.graph
-    tensors = flatten("network", model.network) | flatten("weight", model.weights)
+    weights = {name: torch.from_numpy(value) for name, value in model.outcome.weights.items()}
+    tensors = flatten("network", model.network) | flatten("weight", weights)
     tensors |= flatten("edges", {name: torch.tensor(getattr(graph, name)) for name in EDGES})
-    record = {
-        "format": FORMAT,
-        **model.record,
-        "vertices": list(graph.vertices),
-        "edge_kinds": list(graph.kind_names),
-    }
     with atomic_directory(folder) as temporary:
         save_file({name: value.cpu().contiguous() for name, value in tensors.items()}, temporary / WEIGHTS)
+        record = {
+            "format": FORMAT,
+            "weights_sha256": sha256_of(temporary / WEIGHTS),
+            "modalities": {
+                name: {**asdict(known), "setup": known.setup.record()}
+                for name, known in model.modalities.items()
+            },
+            "labels": model.labels,
+            "recipe": asdict(model.recipe),
+            "history": model.outcome.history,
+            "seconds": model.outcome.seconds,
+            "vertices": list(graph.vertices),
+            "edge_kinds": graph.kind_names,
+        }
         write_json(temporary / RECORD, record)
 
 
@@ -92,32 +122,93 @@ def read_model(folder: Path) -> SavedModel:
     ModelFileError
         If the files are missing, damaged, or of another format.
     """
+    record = _read_record(folder)
+    if record["weights_sha256"] != _digest(folder / WEIGHTS):
+        raise _damaged(folder, f"{WEIGHTS} is damaged: its content does not match its checksum")
+    try:
+        return _parse(record, load_file(folder / WEIGHTS))
+    except (SafetensorError, OmicsGlueError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise _damaged(folder, f"the model cannot be read: {type(error).__name__} {error}") from error
+
+
+def _read_record(folder: Path) -> dict[str, Any]:
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        tensors = load_file(folder / WEIGHTS)
     except FileNotFoundError as error:
+        raise _missing(folder, RECORD) from error
+    except (ValueError, OSError) as error:
+        raise _damaged(folder, f"{RECORD} cannot be read: {error}") from error
+    if not isinstance(record, dict) or "format" not in record:
+        raise _damaged(folder, f"{RECORD} is not the record of a model")
+    if record["format"] != FORMAT:
         raise ModelFileError(
-            f"{Path(error.filename or WEIGHTS).name} is missing",
-            where=str(folder),
-            remedy="give the folder that GLUE.save or omicsglue integrate wrote (RUN/model)",
-        ) from error
-    except (SafetensorError, ValueError, OSError) as error:
-        raise ModelFileError(
-            f"the model cannot be read: {error}", where=str(folder), remedy="restore the folder from a copy, or train again"
-        ) from error
-    if record.get("format") != FORMAT:
-        raise ModelFileError(
-            f"model of format {record.get('format')}, expected {FORMAT}",
+            f"model of format {record['format']}, expected {FORMAT}",
             where=str(folder),
             remedy="load it with the version of omicsglue that saved it, or train again",
         )
+    return {"weights_sha256": "", **record}
+
+
+def _digest(path: Path) -> str:
+    if not path.is_file():
+        raise _missing(path.parent, path.name)
+    try:
+        return sha256_of(path)
+    except InputError as error:
+        raise _damaged(path.parent, error.what) from error
+
+
+def _parse(record: dict[str, Any], tensors: dict[str, Tensor]) -> SavedModel:
+    weights = {name: value.numpy() for name, value in unflatten("weight", tensors).items()}
     edges = {name: value.numpy() for name, value in unflatten("edges", tensors).items()}
-    graph = GuidanceGraph(
-        vertices=np.array(record["vertices"], dtype=object), kind_names=tuple(record["edge_kinds"]), **edges
+    vertices: npt.NDArray[np.object_] = np.array(record["vertices"], dtype=object)
+    return SavedModel(
+        modalities={name: _modality(name, known) for name, known in record["modalities"].items()},
+        labels=tuple(record["labels"]),
+        recipe=_recipe(record["recipe"]),
+        outcome=Outcome(record["history"], weights, record["seconds"]),
+        graph=GuidanceGraph(vertices=vertices, kind_names=tuple(record["edge_kinds"]), **edges),
+        network=unflatten("network", tensors),
     )
-    return SavedModel(record, unflatten("network", tensors), unflatten("weight", tensors), graph)
+
+
+def _modality(name: str, values: dict[str, Any]) -> SavedModality:
+    setup = ModalitySetup.from_record(values["setup"], name)
+    return SavedModality(setup, tuple(values["features"]), tuple(values["batches"]), int(values["inputs"]))
+
+
+def _recipe(values: dict[str, Any]) -> Recipe:
+    balancing = BalancingConfig(**values["balancing"]) if values["balancing"] else None
+    stages = {name: _stage(values[name]) for name in ("pretrain", "train")}
+    network = NetworkConfig(**values["network"])
+    return Recipe(**{**values, **stages, "network": network, "balancing": balancing})
 
 
 def _stage(values: dict[str, Any]) -> StageConfig:
     weights, plateau = ObjectiveWeights(**values["weights"]), PlateauConfig(**values["plateau"])
     return StageConfig(**{**values, "weights": weights, "plateau": plateau})
+
+
+def _check_replaceable(folder: Path) -> None:
+    """Check that nothing but a model would be replaced."""
+    others = []
+    if folder.is_dir():
+        others = sorted(path.name for path in folder.iterdir() if path.name not in (WEIGHTS, RECORD))
+    if others:
+        raise RunFolderError(
+            f"the folder holds other files, which would be lost ({examples(others)})",
+            where=str(folder),
+            remedy="save the model to a new folder",
+        )
+
+
+def _missing(folder: Path, name: str) -> ModelFileError:
+    return ModelFileError(
+        f"{name} is missing",
+        where=str(folder),
+        remedy="give the folder that GLUE.save or omicsglue integrate wrote (RUN/model)",
+    )
+
+
+def _damaged(folder: Path, what: str) -> ModelFileError:
+    return ModelFileError(what, where=str(folder), remedy="restore the folder from a copy, or train again")

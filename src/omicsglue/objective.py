@@ -1,7 +1,8 @@
-"""The objective: terms as pure functions in one list, each averaged so that its weight is free of the data's size.
+"""The objective: terms as pure functions in one list.
 
-Source: Cao & Gao 2022. Each data term is averaged over cells and features, each divergence over cells and divided
-by the number of features, and the graph's divergence by the number of vertices.
+Source: Cao & Gao 2022. Each data term is averaged over cells and features, each divergence over cells and
+divided by the number of features, and the graph's divergence by the number of vertices, so that the weights
+of the terms do not depend on the size of the data.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
-from omicsglue.nn.network import NetworkOutput
 from omicsglue.data.tensors import Batch
+from omicsglue.nn.network import NetworkOutput
 
 
 @dataclass(frozen=True)
@@ -39,20 +40,32 @@ class ObjectiveWeights:
 
     data: float = 1.0
     modality: Mapping[str, float] | None = None
-    kl: float = 1.0
+    kl: float = 2.0
     graph: float = 0.02
-    align: float = 0.05
+    align: float = 0.02
     label: float = 0.02
 
 
 @dataclass(frozen=True)
 class Term:
-    """One term of the objective: its name in the history, its value, and its weight in the total."""
+    """One term of the objective.
+
+    Attributes
+    ----------
+    name
+        Its name in the history.
+    value
+        A scalar.
+    weight
+        Its weight in the total.
+    autoencoder
+        Whether it is part of the loss of the autoencoders alone, which early stopping watches.
+    """
 
     name: str
     value: Tensor
     weight: float
-    adversarial: bool = False
+    autoencoder: bool = True
 
 
 def data_terms(out: NetworkOutput, batch: Batch, weights: ObjectiveWeights) -> list[Term]:
@@ -70,7 +83,7 @@ def data_terms(out: NetworkOutput, batch: Batch, weights: ObjectiveWeights) -> l
 def graph_terms(out: NetworkOutput, batch: Batch, weights: ObjectiveWeights) -> list[Term]:
     """Reconstruction of sampled edges (mean of positives and of negatives, averaged) and divergence of V."""
     present = batch.edges.present
-    nll = F.binary_cross_entropy_with_logits(out.edge_logits, present, reduction="none")
+    nll = functional.binary_cross_entropy_with_logits(out.edge_logits, present, reduction="none")
     positives = present.sum()
     mean_positive = (nll * present).sum() / positives.clamp(min=1)
     mean_negative = (nll * (1 - present)).sum() / (len(present) - positives).clamp(min=1)
@@ -85,14 +98,14 @@ def graph_terms(out: NetworkOutput, batch: Batch, weights: ObjectiveWeights) -> 
 def align_terms(out: NetworkOutput, batch: Batch, weights: ObjectiveWeights) -> list[Term]:
     """Cross entropy of the discriminator, cells weighted by their balancing weights.
 
-    The network reverses this term's gradient before the encoders with strength ``weights.align``; here it enters with
-    weight 1, at which the discriminator descends.
+    The network reverses this term's gradient before the encoders with strength ``weights.align``; here it
+    enters with weight 1, at which the discriminator descends.
     """
     cells = list(batch.cells.values())
     truth = torch.cat([torch.full_like(c.batch, k) for k, c in enumerate(cells)])
     balancing = torch.cat([c.weight for c in cells])
-    loss = F.cross_entropy(out.modality_logits, truth, reduction="none")
-    return [Term("align", (loss * balancing).mean(), 1.0, adversarial=True)]
+    loss = functional.cross_entropy(out.modality_logits, truth, reduction="none")
+    return [Term("align", (loss * balancing).mean(), 1.0, autoencoder=False)]
 
 
 def label_terms(out: NetworkOutput, batch: Batch, weights: ObjectiveWeights) -> list[Term]:
@@ -100,8 +113,9 @@ def label_terms(out: NetworkOutput, batch: Batch, weights: ObjectiveWeights) -> 
     if out.label_logits is None:
         return []
     truth = torch.cat([c.label for c in batch.cells.values()])
-    loss = F.cross_entropy(out.label_logits, truth, ignore_index=-1, reduction="sum")
-    return [Term("label", loss / (truth >= 0).sum().clamp(min=1), weights.label)]
+    loss = functional.cross_entropy(out.label_logits, truth, ignore_index=-1, reduction="sum")
+    loss = loss / (truth >= 0).sum().clamp(min=1)
+    return [Term("label", loss, weights.label, autoencoder=False)]
 
 
 TermFunction = Callable[[NetworkOutput, Batch, ObjectiveWeights], list[Term]]
@@ -130,8 +144,8 @@ class Breakdown:
 
     def values(self) -> Tensor:
         """Return the recorded values in the order of ``names``, detached, shape ``(len(names),)``."""
-        vae = sum(term.weight * term.value for term in self.terms if not term.adversarial)
-        return torch.stack([*(term.value for term in self.terms), torch.as_tensor(vae)]).detach()
+        vae = torch.stack([term.weight * term.value for term in self.terms if term.autoencoder]).sum()
+        return torch.stack([*(term.value for term in self.terms), vae]).detach()
 
 
 def evaluate(out: NetworkOutput, batch: Batch, weights: ObjectiveWeights) -> Breakdown:

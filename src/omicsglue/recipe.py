@@ -1,29 +1,36 @@
 """The recipe: pretrain, balance, train.
 
-Source: Cao & Gao 2022. Pretraining keeps noise on the discriminator's input, so that alignment is coarse; cells are
-then weighted so that modalities of different composition can be aligned; training starts from the pretrained weights.
+Source: Cao & Gao 2022. Pretraining keeps noise on the discriminator's input, so that alignment is coarse;
+cells are then weighted so that modalities of different composition can be aligned; training starts from the
+pretrained weights.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse as sp
 import torch
 
 from omicsglue.balancing import BalancingConfig, balancing_weights
 from omicsglue.data.batches import passes
-from omicsglue.data.modality import ModalityData
+from omicsglue.data.modality import EncoderInput, ModalityData, dense_rows
+from omicsglue.errors import OptionError
 from omicsglue.graph.guidance import GuidanceGraph
 from omicsglue.nn.network import Network, NetworkConfig
 from omicsglue.training.checkpoint import Checkpoint
 from omicsglue.training.config import StageConfig
-from omicsglue.training.loop import Row, Stage, StageData, StageState, StepHook, resume_weights
+from omicsglue.training.device import threads_limited
+from omicsglue.training.loop import Stage, StepHook, resume_weights
 from omicsglue.training.progress import Reporter
+from omicsglue.training.state import Engine, Row, StageData, StageState
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -31,6 +38,8 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float32]
 PRETRAIN, BALANCE, TRAIN = "pretrain", "balance", "train"
 EMBEDDING_BLOCK = 4096
+ENOUGH_CELLS = 3000  # from here on the default number of steps
+FEWEST_STEPS = 0.4  # share of it that even the smallest data get
 
 
 @dataclass(frozen=True)
@@ -45,15 +54,63 @@ class Recipe:
         Settings of the two stages.
     balancing
         Settings of the step between them; ``None`` leaves out pretraining and balancing.
+    validation
+        Share of the cells held out from both stages, for early stopping.
     seed
         Seed of everything random.
+
+    Raises
+    ------
+    OptionError
+        If a number is out of its range.
     """
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
-    pretrain: StageConfig = field(default_factory=lambda: StageConfig(keep_noise=True))
+    pretrain: StageConfig = field(
+        default_factory=lambda: StageConfig(max_steps=1000, keep_noise=True, decay=0)
+    )
     train: StageConfig = field(default_factory=StageConfig)
     balancing: BalancingConfig | None = field(default_factory=BalancingConfig)
+    validation: float = 0.1
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        if not 0 <= self.seed < 2**32:
+            raise OptionError(
+                f"seed is {self.seed}",
+                where="Recipe",
+                remedy="give a whole number of at least 0 and below 2^32",
+            )
+        if not 0 <= self.validation < 1:
+            raise OptionError(
+                f"validation is {self.validation}",
+                where="Recipe",
+                remedy="give a share of at least 0 and below 1",
+            )
+
+    @classmethod
+    def for_cells(cls, cells: int, seed: int = 0) -> Recipe:
+        """Return the default recipe with the steps that a number of cells needs.
+
+        Steps grow with the square root of the cells up to 3,000 cells, where they reach the default, and
+        never fall under 40 % of it.
+
+        Parameters
+        ----------
+        cells
+            Cells of the largest modality.
+        seed
+            Seed of everything random.
+        """
+        recipe = cls(seed=seed)
+        share = float(np.clip(np.sqrt(cells / ENOUGH_CELLS), FEWEST_STEPS, 1))
+        return replace(recipe, pretrain=recipe.pretrain.shortened(share), train=recipe.train.shortened(share))
+
+    @property
+    def batch_size(self) -> int:
+        """Cells of each modality in a step, in the stage that takes more."""
+        return max(self.pretrain.batch_size, self.train.batch_size)
 
     def limited(self, max_epochs: int | None) -> Recipe:
         """Return the recipe with at most so many epochs in each stage."""
@@ -117,23 +174,23 @@ def follow(
     ------
     TrainingError
         If a loss is no longer finite.
+    Interrupted
+        If ``on_step`` says so.
     """
-    data = StageData.split(modalities, graph, recipe.train.validation, recipe.seed)
+    data = StageData.split(modalities, graph, recipe.validation, recipe.seed)
+    engine = Engine.start(fabric, network)
     state = StageState()
-    if recipe.balancing is not None and (resume is None or resume.stage == PRETRAIN):
-        pretrain = Stage(PRETRAIN, 0, network, data, recipe.pretrain, recipe.seed, fabric)
-        if resume is not None:
-            pretrain.restore(resume)
-            resume = None
-        pretrain.run(reporter, on_step)
-        state = pretrain.state.next_stage()
+    if resume is not None and resume.stage == TRAIN:
+        data = data.weighted(resume_weights(resume))
+    elif recipe.balancing is not None:
+        state = _pretrain(engine, data, recipe, reporter, on_step, resume)
+        resume = None
         reporter.stage(BALANCE)
         began = time.perf_counter()
-        data = data.weighted(_balance(network, modalities, recipe))
+        with threads_limited(None):
+            data = data.weighted(_balance(network, modalities, recipe.balancing, recipe.seed))
         state.elapsed[BALANCE] = time.perf_counter() - began
-    if resume is not None:
-        data = data.weighted(resume_weights(resume))
-    train = Stage(TRAIN, 1, network, data, recipe.train, recipe.seed, fabric, state)
+    train = Stage(TRAIN, 1, engine, data, recipe.train, recipe.seed, state)
     if resume is not None:
         train.restore(resume)
     train.run(reporter, on_step)
@@ -141,21 +198,81 @@ def follow(
     return Outcome(train.state.history, weights, train.state.elapsed)
 
 
-def embed(network: Network, cells: ModalityData) -> tuple[Floats, Floats]:
-    """Return mean and standard deviation of the embeddings of all cells, each ``(n, D)``."""
+def run_digest(
+    modalities: Mapping[str, ModalityData], graph: GuidanceGraph, recipe: Recipe, device: str
+) -> str:
+    """Return a digest of all that decides the course of a run, by which its checkpoints are known again.
+
+    Parameters
+    ----------
+    modalities, graph, recipe
+        As for :func:`follow`.
+    device
+        Kind of device: random numbers differ between kinds.
+    """
+    digest = hashlib.sha256(json.dumps([asdict(recipe), device], sort_keys=True).encode())
+    for cells in modalities.values():
+        names = [cells.name, cells.likelihood, *cells.batches, *cells.features, *cells.cells]
+        digest.update("\0".join(names).encode())
+        for matrix in (cells.counts, cells.inputs):
+            arrays = (matrix.indptr, matrix.indices, matrix.data) if sp.issparse(matrix) else (matrix,)
+            for array in arrays:
+                digest.update(np.ascontiguousarray(array).data)
+        digest.update(cells.batch.data)
+        digest.update(cells.label.data)
+    digest.update("\0".join(graph.vertices).encode())
+    for edges in (graph.source, graph.target, graph.weight, graph.sign):
+        digest.update(np.ascontiguousarray(edges).data)
+    return digest.hexdigest()
+
+
+def _pretrain(
+    engine: Engine,
+    data: StageData,
+    recipe: Recipe,
+    reporter: Reporter,
+    on_step: StepHook,
+    resume: Checkpoint | None,
+) -> StageState:
+    """Run the first stage; its optimiser and averages are let go at the end."""
+    stage = Stage(PRETRAIN, 0, engine, data, recipe.pretrain, recipe.seed)
+    if resume is not None:
+        stage.restore(resume)
+    stage.run(reporter, on_step)
+    return stage.state.next_stage()
+
+
+def embed(network: Network, name: str, inputs: EncoderInput) -> tuple[Floats, Floats]:
+    """Return mean and standard deviation of the embeddings of cells.
+
+    Parameters
+    ----------
+    network
+        The network.
+    name
+        Name of the modality.
+    inputs
+        What its encoder sees, shape ``(n, d)``.
+
+    Returns
+    -------
+    Two float32 arrays of shape ``(n, D)``.
+    """
     device = next(network.parameters()).device
-    encoder = network.encoders[cells.name]
-    means, stds = [], []
+    encoder = network.encoders[name]
+    none = np.empty((0, network.graph.loc.out_features), dtype=np.float32)
+    means, stds = [none], [none]
     encoder.eval()
     with torch.no_grad():
-        for rows in passes(len(cells), EMBEDDING_BLOCK):
-            normal = encoder(torch.from_numpy(cells.input_rows(rows)).to(device), None)
+        for rows in passes(inputs.shape[0], EMBEDDING_BLOCK):
+            normal = encoder(torch.from_numpy(dense_rows(inputs, rows)).to(device), None)
             means.append(normal.mean.cpu().numpy())
             stds.append(normal.std.cpu().numpy())
     return np.concatenate(means), np.concatenate(stds)
 
 
-def _balance(network: Network, modalities: Mapping[str, ModalityData], recipe: Recipe) -> dict[str, Floats]:
-    assert recipe.balancing is not None
-    embeddings = {name: embed(network, cells)[0] for name, cells in modalities.items()}
-    return balancing_weights(embeddings, recipe.balancing, recipe.seed)
+def _balance(
+    network: Network, modalities: Mapping[str, ModalityData], config: BalancingConfig, seed: int
+) -> dict[str, Floats]:
+    embeddings = {name: embed(network, name, cells.inputs)[0] for name, cells in modalities.items()}
+    return balancing_weights(embeddings, config, seed)

@@ -32,19 +32,66 @@ def test_positives_come_by_weight_in_both_directions_with_self_loops() -> None:
         assert abs(count / 60_000 - expected[tuple(pair)] / total) < 0.006
 
 
-def test_negatives_are_no_edges_keep_the_sign_and_come_by_degree() -> None:
-    graph = small_graph()
-    sampler = EdgeSampler(graph, negatives=5)
-    drawn = sampler.draw(4_000, np.random.default_rng(1))
+EDGES = {(0, 2), (2, 0), (0, 3), (3, 0), (1, 4), (4, 1)} | {(i, i) for i in range(6)}
+DEGREE = np.array([1.5, 0.25, 1.0, 0.5, 0.25, 0.0])
+
+
+def test_negatives_are_no_edges_and_keep_the_sign() -> None:
+    drawn = EdgeSampler(small_graph(), negatives=5).draw(4_000, np.random.default_rng(1))
     negative = drawn.present == 0
-    edges = {(0, 2), (2, 0), (0, 3), (3, 0), (1, 4), (4, 1)} | {(i, i) for i in range(6)}
-    pairs = list(zip(drawn.source[negative].tolist(), drawn.target[negative].tolist(), strict=True))
-    assert len(pairs) > 0.95 * 5 * 4_000
-    assert not set(pairs) & edges
-    assert 5 not in drawn.target[negative]  # f has no edge, so no degree
+    assert not set(zip(drawn.source[negative].tolist(), drawn.target[negative].tolist(), strict=True)) & EDGES
     signs = {(0, 3): -1.0, (3, 0): -1.0}
     for i, j, s in zip(drawn.source[~negative], drawn.target[~negative], drawn.sign[~negative], strict=True):
         assert s == signs.get((i, j), 1.0)
+    of_minus = negative & (drawn.sign == -1)
+    assert set(drawn.source[of_minus].tolist()) == {0, 3}
+    assert (drawn.sign[negative & np.isin(drawn.source, [1, 2, 4, 5])] == 1).all()
+
+
+def test_negatives_come_by_degree_and_are_left_out_after_their_attempts() -> None:
+    negatives, positives = 5, 20_000
+    drawn = EdgeSampler(small_graph(), negatives=negatives).draw(positives, np.random.default_rng(1))
+    negative = drawn.present == 0
+    by_source = np.bincount(drawn.source[~negative], minlength=6)
+    free = np.array([[(i, j) not in EDGES for j in range(6)] for i in range(6)])
+    share = free @ DEGREE / DEGREE.sum()  # of draws that are no edge
+    kept = 1 - (1 - share) ** 6  # a draw and five attempts
+    expected = negatives * (by_source * kept)[:, None] * free * DEGREE / (free @ DEGREE)[:, None]
+    found = np.zeros((6, 6))
+    np.add.at(found, (drawn.source[negative], drawn.target[negative]), 1)
+    assert kept[0] < 0.65  # a vertex that is linked to most others
+    np.testing.assert_allclose(found, expected, atol=5 * np.sqrt(expected.max()))
+    assert found[:, 5].sum() == 0  # f has no edge, so no degree
+
+
+def test_no_attempts_leave_out_what_is_an_edge() -> None:
+    drawn = EdgeSampler(small_graph(), negatives=5).draw(500, np.random.default_rng(2), attempts=0)
+    negative = drawn.present == 0
+    assert 0 < negative.sum() < 2_500
+    assert not set(zip(drawn.source[negative].tolist(), drawn.target[negative].tolist(), strict=True)) & EDGES
+
+
+def test_in_a_sparse_graph_all_negatives_are_found() -> None:
+    rng = np.random.default_rng(0)
+    vertices = np.array([f"v{i}" for i in range(2_000)], dtype=object)
+    graph = GuidanceGraph(vertices, np.arange(1_000), rng.permutation(1_000) + 1_000)
+    drawn = EdgeSampler(graph, negatives=10).draw(3_000, rng)
+    assert len(drawn.present) == 33_000
+    assert drawn.source.dtype == drawn.target.dtype == np.int64
+    assert drawn.sign.dtype == drawn.present.dtype == np.float32
+
+
+def test_a_pair_with_both_signs_is_no_negative() -> None:
+    graph = GuidanceGraph(
+        np.array(list("abc"), dtype=object),
+        np.array([0, 0]),
+        np.array([1, 1]),
+        sign=np.array([1, -1], dtype=np.int8),
+    )
+    drawn = EdgeSampler(graph, negatives=3).draw(300, np.random.default_rng(0))
+    negative = drawn.present == 0
+    pairs = set(zip(drawn.source[negative].tolist(), drawn.target[negative].tolist(), strict=True))
+    assert pairs == {(2, 0), (2, 1)}
 
 
 def test_the_same_seed_draws_the_same() -> None:

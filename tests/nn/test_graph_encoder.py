@@ -47,3 +47,19 @@ def test_edge_logits_turn_with_the_sign() -> None:
     ends = torch.tensor([0]), torch.tensor([1])
     assert edge_logits(v, *ends, torch.tensor([1.0])).item() == 1.0
     assert edge_logits(v, *ends, torch.tensor([-1.0])).item() == -1.0
+
+
+def test_gradients_of_edges_are_the_same_bits_with_several_threads() -> None:
+    random = torch.Generator().manual_seed(0)
+    v = torch.randn(500, 50, generator=random).requires_grad_()
+    source, target = (torch.randint(0, 500, (20_000,), generator=random) for _ in range(2))
+    before, found = torch.get_num_threads(), []
+    torch.set_num_threads(4)
+    try:
+        for _ in range(5):
+            v.grad = None
+            edge_logits(v, source, target, torch.ones(20_000)).sigmoid().sum().backward()
+            found.append(v.grad.clone())
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(each, found[0]) for each in found)

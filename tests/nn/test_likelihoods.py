@@ -40,7 +40,9 @@ def problems(draw: st.DrawFn) -> tuple[Tensor, Tensor, CellBatch, Tensor]:
     counts = rng.poisson(draw(st.sampled_from([0.05, 1.0, 40.0])), size=(cells, features))
     spread = draw(st.sampled_from([0.1, 2.0, 8.0]))
     eta = torch.from_numpy(rng.normal(scale=spread, size=(cells, features)))
-    log_theta = torch.from_numpy(rng.normal(scale=draw(st.sampled_from([0.1, 3.0])), size=(batches, features)))
+    log_theta = torch.from_numpy(
+        rng.normal(scale=draw(st.sampled_from([0.1, 3.0])), size=(batches, features))
+    )
     batch = rng.integers(batches, size=cells).tolist()
     weight = torch.from_numpy(rng.uniform(0, 2, size=cells))
     return eta, log_theta, cells_of(counts, batch), weight
@@ -48,7 +50,9 @@ def problems(draw: st.DrawFn) -> tuple[Tensor, Tensor, CellBatch, Tensor]:
 
 @given(problems())
 @settings(max_examples=60, deadline=None)
-def test_value_and_gradients_equal_torch_distributions(problem: tuple[Tensor, Tensor, CellBatch, Tensor]) -> None:
+def test_value_and_gradients_equal_torch_distributions(
+    problem: tuple[Tensor, Tensor, CellBatch, Tensor],
+) -> None:
     eta, log_theta, cells, weight = problem
     found, expected = [], []
     for nll, results in (
@@ -78,7 +82,11 @@ def test_extremes_stay_finite_in_single_precision() -> None:
     cells = cells_of(np.array([[0, 0, 100000], [1, 0, 0]]))
     cells = CellBatch(
         SparseRows(cells.counts.row, cells.counts.column, cells.counts.value.float(), cells.counts.shape),
-        cells.inputs.float(), cells.library.float(), cells.batch, cells.weight.float(), cells.label,
+        cells.inputs.float(),
+        cells.library.float(),
+        cells.batch,
+        cells.weight.float(),
+        cells.label,
     )
     eta = torch.tensor([[80.0, -80.0, 0.0], [-80.0, 80.0, 0.0]], requires_grad=True)
     log_theta = torch.tensor([[10.0, -10.0, 0.0]], requires_grad=True)

@@ -2,86 +2,55 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
 from omicsglue import __version__
 from omicsglue.cli.data import demo, simulate
+from omicsglue.cli.failure import Speaker, interruptible, run_guarded
 from omicsglue.cli.graphs import graph_app
 from omicsglue.cli.runs import integrate, report, score
-from omicsglue.errors import OmicsGlueError, OmicsGlueWarning
 
 app = typer.Typer(
     name="omicsglue",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: no square bracket is taken for markup, and nothing heavy is loaded
     help="One embedding of single cells measured in different modalities, linked by a guidance graph.",
 )
 for command in (integrate, score, report, simulate, demo):
-    app.command()(command)
+    app.command()(interruptible(command))
 app.add_typer(graph_app, name="graph")
 
 
-def _version(value: bool) -> None:  # noqa: FBT001 (typer calls it with the value alone)
-    if value:
+@app.callback(invoke_without_command=True)
+def _common(
+    context: typer.Context,
+    *,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    if version:
         typer.echo(f"omicsglue {__version__}")
         raise typer.Exit
-
-
-@app.callback()
-def _common(
-    version: bool = typer.Option(  # noqa: ARG001,FBT001
-        False, "--version", callback=_version, is_eager=True, help="Print the version."  # noqa: FBT003
-    ),
-) -> None:
-    """Integrate single-cell multi-omics."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit code."""
-    import warnings
+    """Run one command.
 
-    warnings.showwarning = _show
-    try:
-        code = app(args=list(arguments), standalone_mode=False)
-        return int(code or 0)
-    except OmicsGlueError as error:
-        _say(str(error), error)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted; what was saved can be gone on with by --resume", file=sys.stderr)
-        return 130
-    except Exception as error:
-        return _other(error)
+    Parameters
+    ----------
+    arguments
+        What stands after ``omicsglue`` on the command line.
 
-
-def _say(text: str, error: BaseException) -> None:
-    print(f"error: {text}", file=sys.stderr)
-    for note in getattr(error, "__notes__", []):
-        print(f"  {note}", file=sys.stderr)
-
-
-def _other(error: Exception) -> int:
-    """Return the exit code of a wrong option (typer's own message), or fail with the traceback of a defect."""
-    show = getattr(error, "show", None)
-    if show is not None:
-        show()
-        return int(getattr(error, "exit_code", 2))
-    import traceback
-
-    traceback.print_exception(error)
-    print(
-        "error: omicsglue failed in a way that it should not; please report the lines above", file=sys.stderr
+    Returns
+    -------
+    The exit code: 0 done, 2 wrong input or option, 3 failed after it started, 130 interrupted.
+    """
+    speaker = Speaker(json_logs="--json-logs" in arguments, quiet="--quiet" in arguments)
+    return run_guarded(
+        lambda: app(args=list(arguments), prog_name="omicsglue", standalone_mode=False), speaker
     )
-    return 3
-
-
-def _show(
-    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: object = None, line: str | None = None
-) -> None:
-    """Print warnings meant for the user; those of libraries are not."""
-    if issubclass(category, OmicsGlueWarning):
-        print(f"warning: {message}", file=sys.stderr)

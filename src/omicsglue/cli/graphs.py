@@ -7,59 +7,67 @@ from typing import Annotated
 
 import typer
 
+from omicsglue.cli.failure import interruptible
+from omicsglue.cli.runs import Many
 from omicsglue.cli.values import named, numbers
 
-graph_app = typer.Typer(no_args_is_help=True, help="Build, check and corrupt guidance graphs.")
-Many = list[str] | None
+graph_app = typer.Typer(rich_markup_mode=None, help="Build, check and corrupt guidance graphs.")
+
+Graph = Annotated[Path, typer.Argument(help="Guidance graph: .parquet, .tsv, .csv or .graphml(.gz).")]
+Modalities = Annotated[list[str], typer.Option(metavar="NAME=FILE", help="An .h5ad file; repeat.")]
+Out = Annotated[Path, typer.Option(help="File to write: .parquet, .tsv, .csv or .graphml(.gz).")]
 
 
 @graph_app.command()
+@interruptible
 def build(
-    modality: Annotated[list[str], typer.Option(help="NAME=FILE.h5ad; genes first.")],
-    annotation: Annotated[Path, typer.Option(help="Genes: GTF, GFF3 or BED.")],
-    out: Annotated[Path, typer.Option(help="File to write: .parquet, .tsv, .graphml(.gz).")],
+    *,
+    modality: Modalities,
+    annotation: Annotated[Path, typer.Option(help="Genes: GTF, GFF3 or BED, plain or gzip.")],
+    out: Out,
     promoter: Annotated[int, typer.Option(help="Promoter length in bases.")] = 2000,
-    window: Annotated[int, typer.Option(help="Link features within so many bases.")] = 0,
-    sign: Annotated[Many, typer.Option(help="NAME=1 or NAME=-1.")] = None,
+    window: Annotated[int, typer.Option(help="Link features within so many bases of a gene.")] = 0,
+    sign: Annotated[Many, typer.Option(metavar="NAME=SIGN", help="Sign of its edges, 1 or -1.")] = None,
 ) -> None:
-    """Build a guidance graph from genome coordinates."""
+    """Build a guidance graph of all features from their places in the genome."""
+    signs = numbers(named(sign, "--sign"), "--sign", int)
+    files = named(modality, "--modality")
     from omicsglue.data.inputs import read_modality
-    from omicsglue.graph import from_genome, write_graph
-    from omicsglue.pp.annotate import annotate_genes, annotate_peaks
+    from omicsglue.graph import write_graph
+    from omicsglue.pipeline.options import IntegrateOptions
+    from omicsglue.pipeline.prepare import graph_of_all_features
 
-    read = {name: read_modality(path, name=name) for name, path in named(modality, "--modality").items()}
-    first, *others = read.values()
-    typer.echo(annotate_genes(first, annotation), err=True)
-    for other in others:
-        typer.echo(annotate_peaks(other), err=True)
-    signs = {name: 1 for name in list(read)[1:]} | numbers(named(sign, "--sign"), "--sign")
-    graph = from_genome(first, *others, promoter=promoter, window=window, signs=signs, names=list(read))
+    options = IntegrateOptions.from_values({"promoter": promoter, "window": window, "sign": signs})
+    options.check_modalities(files)
+    read = {name: read_modality(path, name=name) for name, path in files.items()}
+    graph, matches = graph_of_all_features(read, annotation, options)
+    for name, match in matches.items():
+        typer.echo(f"{name}: {match}", err=True)
     write_graph(graph, out)
     typer.echo(graph)
 
 
 @graph_app.command()
-def check(
-    graph: Annotated[Path, typer.Argument(help="Guidance graph.")],
-    modality: Annotated[list[str], typer.Option(help="NAME=FILE.h5ad.")],
-) -> None:
+@interruptible
+def check(graph: Graph, *, modality: Modalities) -> None:
     """Compare a guidance graph with data."""
+    files = named(modality, "--modality")
     from omicsglue.data.inputs import read_modality
     from omicsglue.graph import check as compare
     from omicsglue.graph import read_graph
 
-    names = {
-        name: read_modality(path, name=name, backed=True).var_names
-        for name, path in named(modality, "--modality").items()
-    }
-    typer.echo(compare(read_graph(graph), names))
+    edges = read_graph(graph)
+    names = {name: read_modality(path, name=name, backed=True).var_names for name, path in files.items()}
+    typer.echo(compare(edges, names))
 
 
 @graph_app.command()
+@interruptible
 def corrupt(
-    graph: Annotated[Path, typer.Argument(help="Guidance graph.")],
+    graph: Graph,
+    *,
     rate: Annotated[float, typer.Option(help="Share of edges to replace at random, 0 to 1.")],
-    out: Annotated[Path, typer.Option(help="File to write.")],
+    out: Out,
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,
 ) -> None:
     """Replace a share of the edges by random ones, for studies of robustness."""

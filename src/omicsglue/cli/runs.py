@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,45 +13,110 @@ from omicsglue.cli.values import named, numbers, read_config, reporter
 from omicsglue.errors import OptionError
 
 Many = list[str] | None
+Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
+JsonLogs = Annotated[bool, typer.Option("--json-logs", help="One JSON object a line on stderr.")]
+Run = Annotated[Path, typer.Argument(help="Run folder.")]
+IgnoreLabel = Annotated[Many, typer.Option(help="Label to leave out; may be repeated.")]
 
 
 def integrate(
-    modality: Annotated[Many, typer.Option(help="NAME=FILE.h5ad; at least two.")] = None,
-    annotation: Annotated[Path | None, typer.Option(help="Genes: GTF, GFF3 or BED, plain or gzip.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder to write.")] = None,
-    graph: Annotated[Path | None, typer.Option(help="Guidance graph instead of an annotation.")] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML file of options; the command line wins.")] = None,
-    likelihood: Annotated[Many, typer.Option(help="NAME=LIKELIHOOD.")] = None,
-    layer: Annotated[Many, typer.Option(help="NAME=LAYER with the counts.")] = None,
-    representation: Annotated[Many, typer.Option(help="NAME=OBSM KEY for the encoder.")] = None,
-    batch_key: Annotated[Many, typer.Option(help="NAME=OBS COLUMN of batches.")] = None,
-    label_key: Annotated[Many, typer.Option(help="NAME=OBS COLUMN of known types to guide training.")] = None,
-    sign: Annotated[Many, typer.Option(help="NAME=1 or NAME=-1: sign of its edges.")] = None,
-    promoter: Annotated[int | None, typer.Option(help="Promoter length in bases. [default: 2000]")] = None,
-    window: Annotated[int | None, typer.Option(help="Link features within so many bases. [default: 0]")] = None,
-    n_genes: Annotated[int | None, typer.Option(help="Variable genes to model. [default: 2000]")] = None,
-    max_epochs: Annotated[int | None, typer.Option(help="At most so many epochs in each stage.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random. [default: 0]")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda. [default: auto]")] = None,
-    devices: Annotated[int | None, typer.Option(help="Number of devices. [default: 1]")] = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
-    checkpoint_minutes: Annotated[float | None, typer.Option(help="Time between checkpoints. [default: 1]")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")] = False,
+    *,
+    modality: Annotated[
+        Many, typer.Option(metavar="NAME=FILE", help="An .h5ad file, or FILE.h5mu:MODALITY; at least two.")
+    ] = None,
+    annotation: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Genes: GTF, GFF3 or BED, plain or gzip.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="RUN", help="Run folder to write.")] = None,
+    graph: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Guidance graph (.parquet, .tsv, .csv, .graphml) instead of an annotation."
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="YAML file of options; the command line wins.")
+    ] = None,
+    likelihood: Annotated[
+        Many, typer.Option(metavar="NAME=LIKELIHOOD", help="What the data are. [default: nb]")
+    ] = None,
+    layer: Annotated[
+        Many, typer.Option(metavar="NAME=LAYER", help="Layer with the counts. [default: X]")
+    ] = None,
+    representation: Annotated[
+        Many,
+        typer.Option(metavar="NAME=KEY", help="obsm key for the encoder. [default: PCA or LSI is computed]"),
+    ] = None,
+    batch_key: Annotated[Many, typer.Option(metavar="NAME=COLUMN", help="obs column of batches.")] = None,
+    label_key: Annotated[
+        Many,
+        typer.Option(metavar="NAME=COLUMN", help="obs column of known cell types, which guide the training."),
+    ] = None,
+    pairing: Annotated[
+        str | None,
+        typer.Option(
+            metavar="obs_names|none",
+            help="Whether cells of one name are one cell. For scores and report only: the training does not "
+            "use it. [default: obs_names where modalities share names]",
+        ),
+    ] = None,
+    sign: Annotated[
+        Many, typer.Option(metavar="NAME=SIGN", help="Sign of its edges, 1 or -1. [default: 1]")
+    ] = None,
+    promoter: Annotated[
+        int | None, typer.Option(metavar="BASES", help="Length of promoters. [default: 2000]")
+    ] = None,
+    window: Annotated[
+        int | None,
+        typer.Option(metavar="BASES", help="Link features within so many bases of a gene. [default: 0]"),
+    ] = None,
+    n_genes: Annotated[
+        int | None, typer.Option(metavar="N", help="Variable genes to model. [default: 2000]")
+    ] = None,
+    n_components: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Dimensions of the PCA and LSI that are computed. [default: 100]"),
+    ] = None,
+    max_epochs: Annotated[
+        int | None, typer.Option(metavar="N", help="At most so many epochs in each stage.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="Seed of everything random. [default: 0]")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="auto|cpu|cuda", help="Where to train. [default: auto]")
+    ] = None,
+    devices: Annotated[int | None, typer.Option(metavar="N", help="Number of devices. [default: 1]")] = None,
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", help="CPU threads of the training. [default: torch's]")
+    ] = None,
+    checkpoint_minutes: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MINUTES", help="Time between checkpoints; 0 for one after every epoch. [default: 1]"
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the newest checkpoint, or begin where there is none.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run that is there.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing.")] = False,
-    json_logs: Annotated[bool, typer.Option("--json-logs", help="One JSON object a line on stderr.")] = False,
+    quiet: Quiet = False,
+    json_logs: JsonLogs = False,
 ) -> None:
     """Integrate modalities end to end and write a run folder."""
-    given = {
+    speaker = reporter(quiet=quiet, json_logs=json_logs)
+    told = {
         "likelihood": named(likelihood, "--likelihood"),
         "layer": named(layer, "--layer"),
         "representation": named(representation, "--representation"),
         "batch_key": named(batch_key, "--batch-key"),
         "label_key": named(label_key, "--label-key"),
-        "sign": numbers(named(sign, "--sign"), "--sign"),
+        "sign": numbers(named(sign, "--sign"), "--sign", int),
+        "pairing": pairing,
         "promoter": promoter,
         "window": window,
         "n_genes": n_genes,
+        "n_components": n_components,
         "max_epochs": max_epochs,
         "seed": seed,
         "device": device,
@@ -59,49 +125,93 @@ def integrate(
         "checkpoint_minutes": checkpoint_minutes,
     }
     files = named(modality, "--modality")
-    options = read_config(config)
-    files = {**options.pop("modality", {}), **files}
-    annotation = annotation or options.pop("annotation", None)
-    graph = graph or options.pop("graph", None)
-    out = out or options.pop("out", None)
-    options |= {name: value for name, value in given.items() if value not in (None, {})}
-    if out is None:
+    options = _merged(read_config(config), told)
+    files = _modalities(options.pop("modality", None)) | files
+    places = {
+        name: value or _path(name, options.pop(name, None))
+        for name, value in (("annotation", annotation), ("graph", graph), ("out", out))
+    }
+    if places["out"] is None:
         raise OptionError("no run folder is given", where="--out", remedy="add --out RUN")
-    if len(files) < 2:
+    if resume and overwrite:
         raise OptionError(
-            f"{len(files)} modalities are given, at least 2 are needed",
-            where="--modality",
-            remedy="add --modality rna=rna.h5ad --modality atac=atac.h5ad",
+            "--resume and --overwrite exclude each other", where="integrate", remedy="give one of them"
         )
-    speaker = reporter(quiet=quiet, json_logs=json_logs)
     from omicsglue.pipeline import integrate as work
 
-    work(files, annotation=annotation, graph=graph, out=out, overwrite=overwrite, resume=resume, reporter=speaker, **options)
+    work(files, **places, overwrite=overwrite, resume=resume, reporter=speaker, **options)
+
+
+def _merged(options: dict[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a file with those of the command line, which win, modality by modality."""
+    merged = dict(options)
+    for name, value in told.items():
+        if isinstance(value, dict) and isinstance(merged.get(name), dict):
+            merged[name] = merged[name] | value
+        elif value not in (None, {}):
+            merged[name] = value
+    return merged
+
+
+def _modalities(value: object) -> dict[str, str]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(path, str) for path in value.values()):
+        raise OptionError(
+            "modality is no mapping of names to files",
+            where="--config",
+            remedy="write it as modality: {rna: rna.h5ad, atac: atac.h5ad}",
+        )
+    return {str(name): path for name, path in value.items()}
+
+
+def _path(name: str, value: object) -> Path | None:
+    if value is not None and not isinstance(value, str):
+        raise OptionError(
+            f"{name} is {value!r}", where="--config", remedy="give the path of a file or folder"
+        )
+    return None if value is None else Path(value)
 
 
 def score(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
-    paired_by: Annotated[str, typer.Option(help="obs_names, or none.")] = "obs_names",
+    run: Run,
+    *,
+    paired_by: Annotated[
+        str | None,
+        typer.Option(help="obs_names or none. [default: what --pairing said, else obs_names]"),
+    ] = None,
     label_key: Annotated[str | None, typer.Option(help="obs column of cell types.")] = None,
     batch_key: Annotated[str | None, typer.Option(help="obs column of batches.")] = None,
-    ignore_label: Annotated[Many, typer.Option(help="Label to leave out; may be repeated.")] = None,
+    ignore_label: IgnoreLabel = None,
+    max_cells: Annotated[
+        int | None, typer.Option(help="Score about so many cells, drawn at random. [default: all]")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the drawing.")] = 0,
 ) -> None:
     """Print scores of a run as one JSON object."""
     from omicsglue.runs.score import score_run
 
     scores = score_run(
-        run, paired_by=paired_by, label_key=label_key, batch_key=batch_key, ignore_labels=ignore_label or ()
+        run,
+        paired_by=paired_by,
+        label_key=label_key,
+        batch_key=batch_key,
+        ignore_labels=ignore_label or (),
+        max_cells=max_cells,
+        seed=seed,
     )
-    typer.echo(json.dumps(scores))
+    typer.echo(json.dumps(scores, allow_nan=False))
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    run: Run,
+    *,
     label_key: Annotated[str | None, typer.Option(help="obs column of cell types.")] = None,
     batch_key: Annotated[str | None, typer.Option(help="obs column of batches.")] = None,
-    ignore_label: Annotated[Many, typer.Option(help="Label to leave out; may be repeated.")] = None,
+    ignore_label: IgnoreLabel = None,
 ) -> None:
     """Write RUN/report.html."""
     from omicsglue.report import write_report
 
-    typer.echo(write_report(run, label_key=label_key, batch_key=batch_key, ignore_labels=ignore_label or ()))
+    page = write_report(run, label_key=label_key, batch_key=batch_key, ignore_labels=ignore_label or ())
+    typer.echo(page)

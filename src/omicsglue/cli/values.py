@@ -1,15 +1,17 @@
-"""Options of the form NAME=VALUE, and reporters."""
+"""Options of the form NAME=VALUE, files of options, and reporters."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from omicsglue.errors import OptionError
 
 if TYPE_CHECKING:
     from omicsglue.training.progress import Reporter
+
+Number = TypeVar("Number", int, float)
 
 
 def named(values: Sequence[str] | None, flag: str) -> dict[str, str]:
@@ -22,31 +24,49 @@ def named(values: Sequence[str] | None, flag: str) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for text in values or ():
-        name, separator, value = text.partition("=")
+        name, separator, value = (part.strip() for part in text.partition("="))
         if not separator or not name or not value:
-            raise OptionError(f"{text!r} is not NAME=VALUE", where=flag, remedy=f"write it as {flag} rna=VALUE")
+            raise OptionError(
+                f"{text!r} is not of the form NAME=VALUE", where=flag, remedy=f"write it as {flag} rna=VALUE"
+            )
         if name in found:
             raise OptionError(f"{name!r} is given twice", where=flag, remedy="give each modality once")
         found[name] = value
     return found
 
 
-def numbers(values: dict[str, str], flag: str) -> dict[str, int]:
-    """Return the values as whole numbers.
+def numbers(values: dict[str, str], flag: str, kind: Callable[[str], Number]) -> dict[str, Number]:
+    """Return the values as numbers.
+
+    Parameters
+    ----------
+    values
+        What :func:`named` returned.
+    flag
+        The option, for messages.
+    kind
+        ``int`` or ``float``.
 
     Raises
     ------
     OptionError
-        If one is not.
+        If one is no number.
     """
-    try:
-        return {name: int(value) for name, value in values.items()}
-    except ValueError as error:
-        raise OptionError(f"{error}", where=flag, remedy=f"write it as {flag} rna=1") from error
+    found = {}
+    for name, value in values.items():
+        try:
+            found[name] = kind(value)
+        except ValueError as error:
+            raise OptionError(
+                f"{value!r} is no {'whole ' if kind is int else ''}number",
+                where=flag,
+                remedy=f"write it as {flag} {name}=1",
+            ) from error
+    return found
 
 
 def read_config(path: Path | None) -> dict[str, Any]:
-    """Return the options in a YAML file.
+    """Return the options in a YAML file; ``n_genes`` may be spelled ``n-genes``, as on the command line.
 
     Raises
     ------
@@ -57,14 +77,23 @@ def read_config(path: Path | None) -> dict[str, Any]:
         return {}
     import yaml
 
+    where = f"--config {path}"
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+    except OSError as error:
+        what = f"it cannot be read ({error.strerror})"
+        raise OptionError(what, where=where, remedy="check the path and its permissions") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
         raise OptionError(
-            f"it cannot be read: {error}", where=str(path), remedy="give a YAML file of options, such as 'seed: 1'"
+            f"it is not YAML: {reason}", where=where, remedy="write lines such as 'seed: 1'"
         ) from error
+    if values is None:
+        return {}
     if not isinstance(values, dict):
-        raise OptionError("it is not a mapping of options", where=str(path), remedy="write lines such as 'seed: 1'")
+        raise OptionError(
+            "it is not a mapping of options", where=where, remedy="write lines such as 'seed: 1'"
+        )
     return {str(key).replace("-", "_"): value for key, value in values.items()}
 
 
@@ -79,5 +108,7 @@ def reporter(*, quiet: bool, json_logs: bool) -> Reporter:
     from omicsglue.training.progress import JsonLines, LiveBar, Silent
 
     if quiet and json_logs:
-        raise OptionError("--quiet and --json-logs exclude each other", where="integrate", remedy="give one of them")
+        raise OptionError(
+            "--quiet and --json-logs exclude each other", where="omicsglue", remedy="give one of them"
+        )
     return Silent() if quiet else JsonLines() if json_logs else LiveBar()

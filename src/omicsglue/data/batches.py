@@ -11,8 +11,8 @@ import scipy.sparse as sp
 import torch
 
 from omicsglue.data.modality import ModalityData
-from omicsglue.graph.sampling import EdgeSampler
 from omicsglue.data.tensors import Batch, CellBatch, EdgeBatch, SparseRows
+from omicsglue.graph.sampling import EdgeSampler
 
 Rows = npt.NDArray[np.int64]
 
@@ -53,8 +53,12 @@ class Split:
 
 
 def split_cells(cells: int, fraction: float, rng: np.random.Generator) -> Split:
-    """Hold out a fraction of the cells at random (at least one where the fraction is not zero)."""
-    held = int(np.ceil(cells * fraction)) if fraction > 0 else 0
+    """Hold out a fraction of the cells at random.
+
+    At least one where the fraction is not zero, unless that left fewer than two to train on, of which batch
+    normalisation can make nothing.
+    """
+    held = max(min(int(np.ceil(cells * fraction)), cells - 2), 0)
     order = rng.permutation(cells)
     return Split(np.sort(order[held:]), np.sort(order[:held]))
 

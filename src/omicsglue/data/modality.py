@@ -13,6 +13,9 @@ from anndata import AnnData
 
 from omicsglue.data import checks
 from omicsglue.data.setup import ModalitySetup
+from omicsglue.errors import InputError, examples
+
+EncoderInput = npt.NDArray[np.float32] | sp.csr_matrix
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class ModalityData:
     cells: npt.NDArray[np.object_]
     features: npt.NDArray[np.object_]
     counts: sp.csr_matrix
-    inputs: npt.NDArray[np.float32] | sp.csr_matrix
+    inputs: EncoderInput
     library: npt.NDArray[np.float32]
     batch: npt.NDArray[np.int64]
     batches: tuple[str, ...]
@@ -63,15 +66,21 @@ class ModalityData:
 
     def input_rows(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """Return the encoder's input for some cells, dense, ``(len(rows), d)``."""
-        block = self.inputs[rows]
-        return block.toarray() if sp.issparse(block) else np.asarray(block)
+        return dense_rows(self.inputs, rows)
+
+
+def dense_rows(inputs: EncoderInput, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """Return some rows of an encoder's input as an array, ``(len(rows), d)``."""
+    block = inputs[rows]
+    return block.toarray() if sp.issparse(block) else np.asarray(block)
 
 
 def resolve(
     name: str,
     adata: AnnData,
     setup: ModalitySetup,
-    vertices: Sequence[str],
+    features: Sequence[str],
+    *,
     batches: Sequence[str] | None = None,
     labels: Sequence[str] = (),
 ) -> ModalityData:
@@ -81,8 +90,8 @@ def resolve(
     ----------
     name, adata, setup
         The modality.
-    vertices
-        Vertices of the guidance graph; features among them are modelled.
+    features
+        Names of the modelled features, in the order in which they are wanted.
     batches
         Names of the batches known already (of a saved model); by default those found in the data.
     labels
@@ -91,19 +100,17 @@ def resolve(
     Raises
     ------
     InputError
-        If the data do not fit the setup.
+        If the data do not fit the setup, or lack a feature.
     """
-    modelled = adata.var_names.isin(np.asarray(vertices))
-    counts = checks.modelled_matrix(adata, setup, modelled, name)
-    library = np.maximum(np.asarray(counts.sum(axis=1)).ravel(), 1).astype(np.float32)
+    counts = _modelled_counts(name, adata, setup, features)
     codes, names = checks.batch_codes(adata, setup.batch_key, batches, name)
     return ModalityData(
         name=name,
         cells=adata.obs_names.to_numpy(dtype=object),
-        features=adata.var_names[modelled].to_numpy(dtype=object),
+        features=np.asarray(features, dtype=object),
         counts=counts,
-        inputs=_inputs(adata, setup, counts, library),
-        library=library,
+        inputs=_representation(name, adata, setup) if setup.representation else _log_normalised(counts),
+        library=_library(counts),
         batch=codes,
         batches=names,
         weight=np.ones(adata.n_obs, dtype=np.float32),
@@ -112,24 +119,77 @@ def resolve(
     )
 
 
+def encoder_input(name: str, adata: AnnData, setup: ModalitySetup, features: Sequence[str]) -> EncoderInput:
+    """Return what the encoder sees of cells, which is all that is needed to embed them.
+
+    Parameters
+    ----------
+    name, adata, setup, features
+        As for :func:`resolve`; where the setup names a representation, the features are not looked at.
+
+    Raises
+    ------
+    InputError
+        As for :func:`resolve`.
+    """
+    if setup.representation:
+        return _representation(name, adata, setup)
+    checks.check_shape(adata, where=name)
+    return _log_normalised(_modelled_counts(name, adata, setup, features))
+
+
 def label_names(data: Mapping[str, AnnData], setups: Mapping[str, ModalitySetup]) -> tuple[str, ...]:
-    """Return the cell types known in any modality, sorted; empty where no modality has labels."""
-    keyed = {name: setup.labels_key for name, setup in setups.items() if setup.labels_key is not None}
-    found = {str(label) for name, key in keyed.items() for label in data[name].obs[key].dropna().unique()}
+    """Return the cell types known in any modality, sorted; empty where no modality has labels.
+
+    Raises
+    ------
+    InputError
+        If a column of labels is missing.
+    """
+    found: set[str] = set()
+    for name, setup in setups.items():
+        if setup.labels_key is not None:
+            checks.check_key(data[name], "obs", setup.labels_key, where=name)
+            found |= {str(label) for label in data[name].obs[setup.labels_key].dropna().unique()}
     return tuple(sorted(found))
 
 
 def _label_codes(adata: AnnData, key: str | None, labels: Sequence[str]) -> npt.NDArray[np.int64]:
-    if key is None:
+    """Return codes of labels; -1 for cells without, and for all cells where the column is not there."""
+    if key is None or key not in adata.obs:
         return np.full(adata.n_obs, -1, dtype=np.int64)
     column = adata.obs[key]
     return pd.Index(labels).get_indexer(column.astype(str).where(column.notna(), None)).astype(np.int64)
 
 
-def _inputs(
-    adata: AnnData, setup: ModalitySetup, counts: sp.csr_matrix, library: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32] | sp.csr_matrix:
-    if setup.representation is not None:
-        return np.ascontiguousarray(adata.obsm[setup.representation], dtype=np.float32)
-    normalised = sp.diags((1e4 / library).astype(np.float32)) @ counts
+def _representation(name: str, adata: AnnData, setup: ModalitySetup) -> npt.NDArray[np.float32]:
+    return checks.check_representation(adata, setup.representation, where=name)
+
+
+def _modelled_counts(
+    name: str, adata: AnnData, setup: ModalitySetup, features: Sequence[str]
+) -> sp.csr_matrix:
+    at = adata.var_names.get_indexer(pd.Index(features))
+    if (at < 0).any():
+        missing = [feature for feature, place in zip(features, at, strict=True) if place < 0]
+        raise InputError(
+            f"the data lack features that are modelled: {examples(missing)}",
+            where=name,
+            remedy="give the features on which the model was trained",
+        )
+    modelled = np.zeros(adata.n_vars, dtype=bool)
+    modelled[at] = True
+    counts = checks.modelled_matrix(adata, setup, modelled, name)
+    if (np.diff(at) < 0).any():
+        counts = sp.csr_matrix(counts[:, np.searchsorted(np.sort(at), at)])
+        counts.sort_indices()
+    return counts
+
+
+def _library(counts: sp.csr_matrix) -> npt.NDArray[np.float32]:
+    return np.maximum(np.asarray(counts.sum(axis=1)).ravel(), 1).astype(np.float32)
+
+
+def _log_normalised(counts: sp.csr_matrix) -> sp.csr_matrix:
+    normalised = sp.diags((1e4 / _library(counts)).astype(np.float32)) @ counts
     return sp.csr_matrix(normalised.log1p(), dtype=np.float32)

@@ -39,7 +39,7 @@ class ModalitySetup:
     labels_key: str | None = None
 
     def record(self) -> dict[str, Any]:
-        """Return the record as stored: plain strings, with ``""`` for what is not set, and the format's number."""
+        """Return the record as stored: the format's number, and plain strings, ``""`` for what is not set."""
         values = {key: "" if value is None else value for key, value in asdict(self).items()}
         return {"format": FORMAT, **values}
 

@@ -1,4 +1,4 @@
-"""The tensors that walk from the data into the network: a minibatch of cells, and one of guidance-graph edges."""
+"""The tensors that walk from the data into the network: minibatches of cells and of graph edges."""
 
 from __future__ import annotations
 

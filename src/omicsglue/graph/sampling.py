@@ -1,7 +1,8 @@
 """Sampling of guidance-graph edges and non-edges, without a loop over edges.
 
 Edges are drawn in proportion to weight; the far end of each is replaced by vertices drawn by degree to make
-negatives. A drawn negative that is an edge after all is drawn again, found by a binary search in sorted integer keys.
+negatives. A drawn negative that is an edge after all, found by a binary search in sorted integer keys, is
+drawn again.
 """
 
 from __future__ import annotations
@@ -19,7 +20,17 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class SampledEdges:
-    """Positive edges followed by negatives: vertex indices, signs (+-1) and presence (1 or 0), each ``(n,)``."""
+    """Positive edges followed by negatives.
+
+    Attributes
+    ----------
+    source, target
+        Vertex indices, int64, shape ``(n,)``.
+    sign
+        +1 or -1, float32, shape ``(n,)``; a negative has the sign of the edge that it was made of.
+    present
+        1 for an edge and 0 for a negative, float32, shape ``(n,)``.
+    """
 
     source: Ints
     target: Ints
@@ -44,12 +55,11 @@ class EdgeSampler:
         self.target = np.concatenate([graph.target, graph.source, loops]).astype(np.int64)
         self.sign = np.concatenate([graph.sign, graph.sign, np.ones(len(loops))]).astype(np.float32)
         weight = np.concatenate([graph.weight, graph.weight, np.ones(len(loops))])
-        degree = np.bincount(graph.source, graph.weight, minlength=graph.n_vertices)
-        degree += np.bincount(graph.target, graph.weight, minlength=graph.n_vertices)
+        degree = graph.degree(weighted=True)
         self.vertices, self.negatives = graph.n_vertices, negatives
         self._edge_cdf = _cdf(weight)
         self._vertex_cdf = _cdf(degree) if degree.any() else _cdf(np.ones(graph.n_vertices))
-        self._keys = np.unique(self.source * self.vertices + self.target)
+        self._keys = np.sort(self.source * self.vertices + self.target)
 
     def __len__(self) -> int:
         """Return the number of edges from which positives are drawn (both directions and self-loops)."""
@@ -61,7 +71,8 @@ class EdgeSampler:
         Parameters
         ----------
         positives
-            Number of positive edges; the result holds ``positives * (1 + negatives)`` entries, or slightly fewer.
+            Number of positive edges. The result holds ``positives * (1 + negatives)`` entries, fewer where a
+            vertex is linked to most others.
         rng
             Source of randomness.
         attempts
@@ -70,15 +81,15 @@ class EdgeSampler:
         edge = np.searchsorted(self._edge_cdf, rng.random(positives), side="right")
         source = np.repeat(self.source[edge], self.negatives)
         target = self._vertices(len(source), rng)
+        wrong = np.flatnonzero(self._is_edge(source, target))
         for _ in range(attempts):
-            wrong = np.flatnonzero(self._is_edge(source, target))
             if not len(wrong):
                 break
             target[wrong] = self._vertices(len(wrong), rng)
+            wrong = wrong[self._is_edge(source[wrong], target[wrong])]
         sign = np.repeat(self.sign[edge], self.negatives)
         if len(wrong):
-            keep = ~self._is_edge(source, target)
-            source, target, sign = source[keep], target[keep], sign[keep]
+            source, target, sign = np.delete(source, wrong), np.delete(target, wrong), np.delete(sign, wrong)
         present = np.zeros(positives + len(source), dtype=np.float32)
         present[:positives] = 1
         return SampledEdges(

@@ -10,7 +10,17 @@ BIOLOGY_SHARE = 0.6
 def biology_summary(
     *, mean_average_precision: float, cell_type_asw: float, neighbour_conservation: float
 ) -> float:
-    """Mean of the three scores of biology, 0 to 1.
+    """Mean of the three scores of biology.
+
+    Parameters
+    ----------
+    mean_average_precision, cell_type_asw, neighbour_conservation
+        What the functions of these names return, each 0 to 1.
+
+    Returns
+    -------
+    float
+        0 to 1, 1 the best.
 
     References
     ----------
@@ -26,7 +36,17 @@ def biology_summary(
 def mixing_summary(
     *, omics_layer_asw: float, graph_connectivity: float, seurat_alignment_score: float
 ) -> float:
-    """Mean of the three scores of mixing, 0 to 1.
+    """Mean of the three scores of mixing.
+
+    Parameters
+    ----------
+    omics_layer_asw, graph_connectivity, seurat_alignment_score
+        What the functions of these names return, each 0 to 1.
+
+    Returns
+    -------
+    float
+        0 to 1, 1 the best.
 
     References
     ----------

@@ -13,6 +13,7 @@ from omicsglue.nn.decoders import DataDecoder
 from omicsglue.nn.discriminator import Discriminator
 from omicsglue.nn.encoders import DataEncoder
 from omicsglue.nn.graph_encoder import GraphEncoder, adjacency
+from omicsglue.nn.layers import Hidden
 from omicsglue.nn.likelihoods import FeatureProfile
 from omicsglue.nn.network import Network, NetworkConfig
 
@@ -23,7 +24,6 @@ def build_network(
     config: NetworkConfig,
     *,
     types: int,
-    reversal: float,
     seed: int,
 ) -> Network:
     """Return a network with fresh weights; torch's own generator is left as it was.
@@ -38,23 +38,23 @@ def build_network(
         Shape of the network.
     types
         Number of known cell types.
-    reversal
-        Strength of the adversarial alignment.
     seed
         Seed of the weights.
     """
-    shape = {"width": config.width, "depth": config.depth, "dropout": config.dropout}
+    hidden = Hidden(config.width, config.depth, config.dropout)
     matrix, degree = adjacency(graph.source, graph.target, graph.weight, graph.sign, graph.n_vertices)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # the CPU's alone: torch.manual_seed reaches every device
         return Network(
-            {name: DataEncoder(data.inputs.shape[1], config.dim, **shape) for name, data in modalities.items()},
+            {
+                name: DataEncoder(data.inputs.shape[1], config.dim, hidden)
+                for name, data in modalities.items()
+            },
             {name: DataDecoder(data.likelihood, feature_profile(data)) for name, data in modalities.items()},
             GraphEncoder(matrix, degree, config.dim),
             {name: torch.from_numpy(graph.index(data.features)) for name, data in modalities.items()},
-            Discriminator(config.dim, len(modalities), **shape),
+            Discriminator(config.dim, len(modalities), hidden),
             types=types,
-            reversal=reversal,
         )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
-from omicsglue.nn.likelihoods import LIKELIHOODS, FeatureProfile
 from omicsglue.data.tensors import CellBatch
+from omicsglue.nn.likelihoods import LIKELIHOODS, FeatureProfile
 
 
 class DataDecoder(nn.Module):
@@ -27,17 +27,16 @@ class DataDecoder(nn.Module):
         start = self.likelihood.initial(profile)
         self.bias = nn.Parameter(start.pop("bias"))
         self.scale = nn.Parameter(torch.zeros_like(self.bias))
-        self.params = nn.ParameterDict(
-            {name: nn.Parameter(value) for name, value in start.items()}
-        )
+        self.params = nn.ParameterDict({name: nn.Parameter(value) for name, value in start.items()})
 
     def forward(self, u: Tensor, v: Tensor, batch: Tensor) -> Tensor:
         """Return eta, B x features, of cells ``u`` (B x D) in features ``v`` (features x D)."""
-        scale = F.softplus(self.scale)
+        scale = functional.softplus(self.scale)
         if len(scale) == 1:  # fold the scale into the smaller factor
             return torch.addmm(self.bias, u, (v * scale.T).T)
-        return torch.addcmul(self.bias[batch], u @ v.T, scale[batch])
+        bias, scale = self.bias.index_select(0, batch), scale.index_select(0, batch)
+        return torch.addcmul(bias, u @ v.T, scale)
 
     def nll(self, eta: Tensor, cells: CellBatch, weight: Tensor) -> Tensor:
         """Return the negative log-likelihood, summed over features and weighted over cells: a scalar."""
-        return self.likelihood.nll(eta, self.params, cells, weight)
+        return self.likelihood.nll(eta, dict(self.params.items()), cells, weight)

@@ -1,4 +1,4 @@
-"""Discriminator: which modality does a cell embedding come from?"""
+"""Discriminator: tells which modality a cell embedding comes from."""
 
 from __future__ import annotations
 
@@ -7,15 +7,25 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from omicsglue.nn.layers import MLP
+from omicsglue.nn.layers import MLP, Hidden
 
 
 class Discriminator(nn.Module):
-    """A multilayer perceptron from u to the log-odds of K modalities."""
+    """A multilayer perceptron from u to the log-odds of K modalities.
 
-    def __init__(self, dim: int, modalities: int, *, width: int, depth: int, dropout: float) -> None:
+    Parameters
+    ----------
+    dim
+        Dimensions D of the embedding.
+    modalities
+        Their number K.
+    hidden
+        Shape of the hidden layers.
+    """
+
+    def __init__(self, dim: int, modalities: int, hidden: Hidden) -> None:
         super().__init__()
-        self.hidden = MLP(dim, width, depth, dropout, norm=False)
+        self.hidden = MLP(dim, hidden, norm=False)
         self.out = nn.Linear(self.hidden.outputs, modalities)
 
     def forward(self, u: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -26,7 +36,7 @@ class Discriminator(nn.Module):
 
 class _Reverse(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, strength: float) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, strength: float) -> Tensor:
         ctx.strength = strength
         return x.view_as(x)
 
@@ -38,8 +48,8 @@ class _Reverse(torch.autograd.Function):
 def reverse_gradient(x: Tensor, strength: float) -> Tensor:
     """Return ``x`` unchanged; its gradient is multiplied by ``-strength``.
 
-    So one backward pass serves both players: the discriminator descends on its loss while the encoders climb it.
-    Source: Ganin & Lempitsky 2015.
+    So one backward pass serves both players: the discriminator descends on its loss while the encoders
+    climb it. Source: Ganin & Lempitsky 2015.
     """
     out: Tensor = _Reverse.apply(x, strength)  # type: ignore[no-untyped-call]
     return out

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
-from omicsglue.nn.layers import EPS, MLP, DiagonalNormal
+from omicsglue.nn.layers import EPS, MLP, DiagonalNormal, Hidden
 
 
 class DataEncoder(nn.Module):
@@ -18,17 +18,17 @@ class DataEncoder(nn.Module):
         Width of the representation.
     dim
         Dimensions D of the embedding.
-    width, depth, dropout
-        Hidden layers.
+    hidden
+        Shape of the hidden layers.
     """
 
-    def __init__(self, inputs: int, dim: int, *, width: int, depth: int, dropout: float) -> None:
+    def __init__(self, inputs: int, dim: int, hidden: Hidden) -> None:
         super().__init__()
-        self.hidden = MLP(inputs, width, depth, dropout, norm=True)
+        self.hidden = MLP(inputs, hidden, norm=True)
         self.loc = nn.Linear(self.hidden.outputs, dim)
         self.std = nn.Linear(self.hidden.outputs, dim)
 
     def forward(self, x: Tensor, generator: torch.Generator | None) -> DiagonalNormal:
         """Map ``(n, inputs)`` to a normal over ``(n, D)``."""
         h = self.hidden(x, generator)
-        return DiagonalNormal(self.loc(h), F.softplus(self.std(h)) + EPS)
+        return DiagonalNormal(self.loc(h), functional.softplus(self.std(h)) + EPS)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from omicsglue.nn.layers import EPS, DiagonalNormal
 
@@ -21,7 +21,7 @@ def adjacency(
     sign: npt.NDArray[np.int8],
     vertices: int,
 ) -> tuple[sp.csr_matrix, npt.NDArray[np.float32]]:
-    """Return the symmetric signed adjacency matrix, self-loops of weight 1 included, and the weighted degrees.
+    """Return the symmetric signed adjacency matrix, with self-loops of weight 1, and the weighted degrees.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def adjacency(
 
 
 class _SymmetricProduct(torch.autograd.Function):
-    """A symmetric sparse matrix, as CSR arrays, times a dense table; the backward pass is the same product."""
+    """A symmetric sparse matrix, as CSR arrays, times a dense table; backward it is the same product."""
 
     @staticmethod
     def forward(ctx: Any, table: Tensor, indptr: Tensor, indices: Tensor, values: Tensor) -> Tensor:
@@ -52,14 +52,14 @@ class _SymmetricProduct(torch.autograd.Function):
 
 def _product(table: Tensor, indptr: Tensor, indices: Tensor, values: Tensor) -> Tensor:
     """Sum rows of the table by CSR row: an embedding bag, torch's fastest form of this product."""
-    return F.embedding_bag(indices, table, indptr[:-1], mode="sum", per_sample_weights=values)
+    return functional.embedding_bag(indices, table, indptr[:-1], mode="sum", per_sample_weights=values)
 
 
 class GraphEncoder(nn.Module):
     """A free table of vertices, propagated once, then two linear maps to mean and standard deviation of V.
 
-    A vertex receives the signed, weighted sum of its neighbours' rows and its own, divided by the square root of
-    its weighted degree.
+    A vertex receives the signed, weighted sum of its neighbours' rows and its own, divided by the square
+    root of its weighted degree.
 
     Parameters
     ----------
@@ -90,10 +90,13 @@ class GraphEncoder(nn.Module):
             self.table, self.indptr, self.indices, self.values
         )
         h = self.norm * h
-        return DiagonalNormal(self.loc(h), F.softplus(self.std(h)) + EPS)
+        return DiagonalNormal(self.loc(h), functional.softplus(self.std(h)) + EPS)
 
 
 def edge_logits(v: Tensor, source: Tensor, target: Tensor, sign: Tensor) -> Tensor:
-    """Return log-odds of edges: sign times the inner product of their ends, shape ``(edges,)``."""
-    return sign * (v[source] * v[target]).sum(1)
+    """Return log-odds of edges: sign times the inner product of their ends, shape ``(edges,)``.
 
+    Rows are taken with ``index_select``, whose gradient is summed in one order however many threads there
+    are; that of plain indexing is not, and two runs would differ in the last bits.
+    """
+    return sign * (v.index_select(0, source) * v.index_select(0, target)).sum(1)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 EPS = 1e-7
 
@@ -44,21 +45,29 @@ def dropout(x: Tensor, rate: float, generator: torch.Generator | None) -> Tensor
     return x * keep.mul_(1 / (1 - rate))
 
 
+class Hidden(NamedTuple):
+    """Shape of hidden layers: their width, their number, and the rate of dropout."""
+
+    width: int
+    depth: int
+    dropout: float
+
+
 class MLP(nn.Module):
     """Hidden layers: linear, leaky ReLU of slope 0.2, batch norm (optional), dropout."""
 
-    def __init__(self, inputs: int, width: int, depth: int, rate: float, *, norm: bool) -> None:
+    def __init__(self, inputs: int, hidden: Hidden, *, norm: bool) -> None:
         super().__init__()
+        width, depth, self.rate = hidden
         sizes = [inputs] + [width] * depth
-        self.linear = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+        self.linear = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         self.norm = nn.ModuleList(nn.BatchNorm1d(width) for _ in range(depth)) if norm else None
-        self.rate = rate
         self.outputs = sizes[-1]
 
     def forward(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
         """Map ``(n, inputs)`` to ``(n, width)``."""
         for i, linear in enumerate(self.linear):
-            x = F.leaky_relu(linear(x), 0.2)
+            x = functional.leaky_relu(linear(x), 0.2)
             if self.norm is not None:
                 x = self.norm[i](x)
             x = dropout(x, self.rate, generator)

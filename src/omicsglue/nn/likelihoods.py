@@ -1,8 +1,8 @@
 """Likelihoods of the data given the decoder's linear predictor.
 
-A likelihood is a small object with a name, the kind of data it supports, its parameters (each one value a batch
-and feature), and functions of the predictor ``eta``. Adding one means writing one class here and naming it in
-:data:`LIKELIHOODS`; decoders, objective and training need no change.
+A likelihood is a small object with a name, the kind of data it supports, its parameters (each one value a
+batch and feature), and functions of the predictor ``eta``. Adding one means writing one class here and naming
+it in :data:`LIKELIHOODS`; decoders, objective and training need no change.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 from omicsglue.data.tensors import CellBatch, SparseRows
 
@@ -68,19 +68,26 @@ class _NegativeBinomialNLL(torch.autograd.Function):
     """Weighted negative log-likelihood of sparse counts, with its gradient in closed form.
 
     With r = mu + theta, an entry of zero contributes theta (log theta - log r); whatever needs lgamma is
-    computed at the non-zero entries alone. The gradient is formed in the forward pass, while mu and r are at hand.
+    computed at the non-zero entries alone. The gradient is formed in the forward pass, while mu and r are at
+    hand.
     """
 
     @staticmethod
-    def forward(  # type: ignore[override]
-        ctx: Any, eta: Tensor, log_theta: Tensor, counts: SparseRows, library: Tensor, batch: Tensor, weight: Tensor
+    def forward(
+        ctx: Any,
+        eta: Tensor,
+        log_theta: Tensor,
+        counts: SparseRows,
+        library: Tensor,
+        batch: Tensor,
+        weight: Tensor,
     ) -> Tensor:
         one_batch = log_theta.shape[0] == 1
         theta = log_theta.exp()
         flat, row, x = counts.flat, counts.row, counts.value
         theta_at = theta[batch[row], counts.column]
 
-        log_mu = F.log_softmax(eta, dim=1).add_(library.log().unsqueeze(1))
+        log_mu = functional.log_softmax(eta, dim=1).add_(library.log().unsqueeze(1))
         log_mu_at = log_mu.view(-1)[flat]
         mu = log_mu.exp_()
         theta_row = theta if one_batch else theta[batch]
@@ -96,7 +103,6 @@ class _NegativeBinomialNLL(torch.autograd.Function):
         gamma = torch.lgamma(x + theta_at) - torch.lgamma(theta_at) - torch.lgamma(x + 1)
         log_likelihood = (theta * zeros).sum() + (weight_at * (gamma + x * (log_mu_at - log_r_at))).sum()
 
-        ctx.counts = counts.shape
         grad_theta = theta * (zeros + by_batch @ q)
         digammas = torch.digamma(x + theta_at) - torch.digamma(theta_at)
         at_counts = weight_at * (theta_at * digammas - x * (1 - q_at))
@@ -122,9 +128,9 @@ class NegativeBinomial:
     Source: Cao & Gao 2022; the sparse form and its gradient are derived in ``docs/design.md``.
     """
 
-    name = "nb"
-    support = "counts"
-    parameters = ("log_theta",)
+    name: ClassVar[str] = "nb"
+    support: ClassVar[str] = "counts"
+    parameters: ClassVar[tuple[str, ...]] = ("log_theta",)
 
     def initial(self, profile: FeatureProfile) -> dict[str, Tensor]:
         """Start at the mean profile of each batch and at dispersion 1."""
@@ -141,7 +147,7 @@ class NegativeBinomial:
 
     def mean(self, eta: Tensor, params: Mapping[str, Tensor], cells: CellBatch) -> Tensor:
         """Return the expected counts, B x features."""
-        return F.softmax(eta, dim=1) * cells.library.unsqueeze(1)
+        return functional.softmax(eta, dim=1) * cells.library.unsqueeze(1)
 
     def variance(self, eta: Tensor, params: Mapping[str, Tensor], cells: CellBatch) -> Tensor:
         """Return the variance of the counts, mu + mu^2 / theta, B x features."""

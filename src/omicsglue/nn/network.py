@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
+from omicsglue.data.tensors import Batch
 from omicsglue.nn.decoders import DataDecoder
 from omicsglue.nn.discriminator import Discriminator, reverse_gradient
 from omicsglue.nn.encoders import DataEncoder
 from omicsglue.nn.graph_encoder import GraphEncoder, edge_logits
 from omicsglue.nn.layers import DiagonalNormal
-from omicsglue.data.tensors import Batch
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Noise:
     generator
         Source of sampling and dropout; ``None`` makes the pass deterministic.
     discriminator
-        Standard deviation of the noise on the discriminator's input, in units of the spread of the embeddings.
+        Standard deviation of the noise on the discriminator's input, in units of the embeddings' spread.
     """
 
     generator: torch.Generator | None = None
@@ -93,8 +93,6 @@ class Network(nn.Module):
         Tells modalities apart.
     types
         Number of known cell types, for the classifier; 0 leaves it out.
-    reversal
-        Strength at which the discriminator's gradient is turned against the encoders.
     """
 
     def __init__(
@@ -106,7 +104,6 @@ class Network(nn.Module):
         discriminator: Discriminator,
         *,
         types: int = 0,
-        reversal: float,
     ) -> None:
         super().__init__()
         self.encoders = nn.ModuleDict(encoders)
@@ -114,7 +111,6 @@ class Network(nn.Module):
         self.graph = graph
         self.discriminator = discriminator
         self.classifier = nn.Linear(graph.loc.out_features, types) if types else None
-        self.reversal = reversal
         for name, index in vertices.items():
             self.register_buffer(f"vertices_{name}", index, persistent=False)
 
@@ -125,17 +121,24 @@ class Network(nn.Module):
 
     def features(self, name: str, v: Tensor) -> Tensor:
         """Return the rows of ``v`` that belong to a modality's features, in the order of its data."""
-        out: Tensor = v[getattr(self, f"vertices_{name}")]
-        return out
+        return v.index_select(0, self.get_buffer(f"vertices_{name}"))
 
-    def forward(self, batch: Batch, noise: Noise) -> NetworkOutput:
-        """Compute everything that the objective needs, in one pass for both players."""
+    def forward(self, batch: Batch, noise: Noise, reversal: float = 0.0) -> NetworkOutput:
+        """Compute everything that the objective needs, in one pass for both players.
+
+        Parameters
+        ----------
+        batch
+            Cells of every modality, and edges.
+        noise
+            Randomness of the pass.
+        reversal
+            Strength at which the discriminator's gradient is turned against the encoders.
+        """
         v = self.graph()
         v_sample = v.sample(noise.generator)
         u = {name: self.encoders[name](cells.inputs, noise.generator) for name, cells in batch.cells.items()}
-        nll = {
-            name: self._reconstruct(name, u[name].sample(noise.generator), v_sample, batch) for name in u
-        }
+        nll = {name: self._reconstruct(name, u[name].sample(noise.generator), v_sample, batch) for name in u}
         edges = batch.edges
         means = torch.cat([normal.mean for normal in u.values()])
         return NetworkOutput(
@@ -143,18 +146,16 @@ class Network(nn.Module):
             v=v,
             nll=nll,
             edge_logits=edge_logits(v_sample, edges.source, edges.target, edges.sign),
-            modality_logits=self._discriminate(means, noise),
+            modality_logits=self._discriminate(reverse_gradient(means, reversal), noise),
             label_logits=self.classifier(means) if self.classifier is not None else None,
         )
 
     def _reconstruct(self, name: str, u: Tensor, v: Tensor, batch: Batch) -> Tensor:
-        cells, decoder = batch.cells[name], self.decoders[name]
+        cells, decoder = batch.cells[name], cast(DataDecoder, self.decoders[name])
         eta = decoder(u, self.features(name, v), cells.batch)
-        nll: Tensor = decoder.nll(eta, cells, torch.full_like(cells.library, 1 / len(u)))
-        return nll
+        return decoder.nll(eta, cells, torch.full_like(cells.library, 1 / len(u)))
 
     def _discriminate(self, u: Tensor, noise: Noise) -> Tensor:
-        u = reverse_gradient(u, self.reversal)
         if noise.generator is not None and noise.discriminator > 0:
             spread = u.detach().std(0) * noise.discriminator
             u = u + torch.empty_like(u).normal_(generator=noise.generator) * spread

@@ -1,8 +1,8 @@
-"""The whole run: from counts and an annotation to a run folder. What ``og.integrate`` and the command line call."""
+"""The whole run: from counts and an annotation to a run folder."""
 
 from __future__ import annotations
 
-from omicsglue.pipeline.integrate import Integration, integrate
 from omicsglue.pipeline.options import IntegrateOptions
+from omicsglue.pipeline.run import Integration, integrate
 
 __all__ = ["IntegrateOptions", "Integration", "integrate"]

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, Final
 
 from omicsglue.errors import OptionError
-from omicsglue.recipe import Recipe
 from omicsglue.suggest import did_you_mean, listed
 
-BY_MODALITY = ("likelihood", "layer", "representation", "batch_key", "label_key", "sign")
+if TYPE_CHECKING:
+    from omicsglue.recipe import Recipe
+
+BY_MODALITY: Final = ("likelihood", "layer", "representation", "batch_key", "label_key", "sign")
+PAIRINGS: Final = ("obs_names", "none")
+LIKELIHOOD: Final = "nb"
+
+_LEAST: Final[Mapping[str, int]] = {
+    "promoter": 0,
+    "window": 0,
+    "n_genes": 1,
+    "n_components": 2,
+    "max_epochs": 1,
+    "seed": 0,
+    "devices": 1,
+    "threads": 1,
+}
+_LARGEST_SEED: Final = 2**32 - 1  # what NumPy's older generators take, which scikit-learn uses
 
 
 @dataclass(frozen=True)
@@ -21,6 +39,9 @@ class IntegrateOptions:
     ----------
     likelihood, layer, representation, batch_key, label_key, sign
         By modality; what is not named takes its default (``nb``, ``X``, computed, none, none, +1).
+    pairing
+        Whether cells of one name in two modalities are one cell (``"obs_names"``) or not (``"none"``); kept
+        in the record, where the scores look it up. Training does not use it.
     promoter, window
         Bases upstream of a gene that belong to it, and bases around it in which features are linked.
     n_genes
@@ -43,6 +64,7 @@ class IntegrateOptions:
     batch_key: Mapping[str, str] = field(default_factory=dict)
     label_key: Mapping[str, str] = field(default_factory=dict)
     sign: Mapping[str, int] = field(default_factory=dict)
+    pairing: str | None = None
     promoter: int = 2000
     window: int = 0
     n_genes: int = 2000
@@ -58,6 +80,11 @@ class IntegrateOptions:
     def from_values(cls, values: Mapping[str, Any]) -> IntegrateOptions:
         """Return options from keyword arguments or a configuration file.
 
+        Parameters
+        ----------
+        values
+            By name; ``None`` takes the default.
+
         Raises
         ------
         OptionError
@@ -69,30 +96,34 @@ class IntegrateOptions:
                 raise OptionError(
                     f"there is no option {name!r}{did_you_mean(name, known)}",
                     where="integrate",
-                    remedy=f"choose among: {listed(known)}",
+                    remedy=f"choose among: {listed(known, limit=len(known))}",
                 )
-        options = cls(**{name: value for name, value in values.items() if value is not None})
-        options._check_numbers()
+        given = {name: value for name, value in values.items() if value is not None}
+        for name in BY_MODALITY:
+            if name in given:
+                given[name] = _by_modality(name, given[name])
+        for name, least in _LEAST.items():
+            if name in given:
+                given[name] = _whole(name, given[name], least)
+        options = cls(**given)
+        options._check_rest()
         return options
 
-    def _check_numbers(self) -> None:
-        lowest = {"promoter": 0, "window": 0, "n_genes": 1, "n_components": 2, "max_epochs": 1, "threads": 1, "seed": 0}
-        for name, least in lowest.items():
-            value = getattr(self, name)
-            if value is None:
-                continue
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise OptionError(
-                    f"{name} is {value!r}", where=_flag(name), remedy=f"give a whole number of at least {least}"
-                )
-        for modality, sign in self.sign.items():
-            if sign not in (-1, 1):
-                raise OptionError(
-                    f"the sign of {modality} is {sign!r}", where="--sign", remedy=f"give {modality}=1 or {modality}=-1"
-                )
-        if self.checkpoint_minutes < 0:
+    def _check_rest(self) -> None:
+        if self.seed > _LARGEST_SEED:
+            raise OptionError(f"seed is {self.seed}", where="--seed", remedy=f"give at most {_LARGEST_SEED}")
+        if self.pairing not in (None, *PAIRINGS):
             raise OptionError(
-                f"checkpoint_minutes is {self.checkpoint_minutes}", where="integrate", remedy="give 0 or more"
+                f"there is no pairing {self.pairing!r}",
+                where="--pairing",
+                remedy=f"choose one of: {', '.join(PAIRINGS)}",
+            )
+        minutes = self.checkpoint_minutes
+        if isinstance(minutes, bool) or not isinstance(minutes, Real) or not 0 <= minutes < math.inf:
+            raise OptionError(
+                f"checkpoint_minutes is {minutes!r}",
+                where="--checkpoint-minutes",
+                remedy="give 0 or more minutes",
             )
 
     def check_modalities(self, names: Iterable[str]) -> None:
@@ -108,19 +139,70 @@ class IntegrateOptions:
             for modality in getattr(self, option):
                 if modality not in known:
                     raise OptionError(
-                        f"it names the modality {modality!r}{did_you_mean(modality, known)}, which is not given",
-                        where=_flag(option),
+                        f"it names the modality {modality!r}, which is not given"
+                        f"{did_you_mean(modality, known)}",
+                        where=flag(option),
                         remedy=f"name one of: {', '.join(known)}",
                     )
 
-    def recipe(self) -> Recipe:
-        """Return the settings of training."""
-        return replace(Recipe(), seed=self.seed)
+    def recipe(self, cells: int) -> Recipe:
+        """Return the settings of training for so many cells of the largest modality."""
+        from omicsglue.recipe import Recipe
 
-    def record(self) -> dict[str, Any]:
-        """Return the options as they are written to ``run.json``."""
-        return {name: dict(value) if isinstance(value, Mapping) else value for name, value in asdict(self).items()}
+        recipe = Recipe.for_cells(cells, self.seed)
+        return recipe if self.max_epochs is None else recipe.limited(self.max_epochs)
+
+    def record(self, names: Iterable[str]) -> dict[str, Any]:
+        """Return the options as they are written to ``run.json``, for modalities of these names."""
+        known = list(names)
+        values = {
+            name: dict(value) if isinstance(value, Mapping) else value for name, value in asdict(self).items()
+        }
+        values["likelihood"] = {name: self.likelihood.get(name, LIKELIHOOD) for name in known}
+        return {"modalities": known, **values}
 
 
-def _flag(option: str) -> str:
+def flag(option: str) -> str:
+    """Return how an option is spelled on the command line."""
     return "--" + option.replace("_", "-")
+
+
+def _by_modality(option: str, value: object) -> dict[str, Any]:
+    """Return an option that is given by modality, with its values checked."""
+    example = "1" if option == "sign" else "NAME"
+    if not isinstance(value, Mapping):
+        raise OptionError(
+            f"{value!r} names no modality",
+            where=flag(option),
+            remedy=f"give it by modality: {flag(option)} rna={example}, "
+            f"or {option}: {{rna: {example}}} in a file",
+        )
+    given = {str(name): entry for name, entry in value.items() if entry is not None}
+    if option == "sign":
+        return {name: _sign(name, entry) for name, entry in given.items()}
+    for name, entry in given.items():
+        if not isinstance(entry, str) or not entry:
+            raise OptionError(
+                f"it is {entry!r} for {name}", where=flag(option), remedy="give a name, as text in quotes"
+            )
+    return given
+
+
+def _sign(modality: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value not in (-1, 1):
+        raise OptionError(
+            f"the sign of {modality} is {value!r}",
+            where="--sign",
+            remedy=f"give {modality}=1 where features rise with the gene, or {modality}=-1 where they fall",
+        )
+    return int(value)
+
+
+def _whole(option: str, value: object, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise OptionError(
+            f"{option} is {value!r}",
+            where=flag(option),
+            remedy=f"give a whole number of at least {least}",
+        )
+    return int(value)

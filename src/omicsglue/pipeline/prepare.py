@@ -1,27 +1,25 @@
-"""Preparation: coordinates, the guidance graph, feature selection and representations."""
+"""Preparation: the guidance graph, feature selection and representations."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from omicsglue import graph as guidance
 from omicsglue.data import checks
 from omicsglue.data.inputs import read_modality
 from omicsglue.data.setup import ModalitySetup, write_setup
-from omicsglue.errors import GraphError, InputError, OmicsGlueWarning, OptionError
-from omicsglue.genome import MatchReport, has_coordinates, parse_peak_names, read_annotation
-from omicsglue.keys import CHROM, HIGHLY_VARIABLE, LSI, PCA
-from omicsglue.pipeline.options import IntegrateOptions
-from omicsglue.pp.annotate import annotate_genes, annotate_peaks
-from omicsglue.pp.features import detection, select_features
+from omicsglue.errors import GraphError, InputError, OptionError, examples
+from omicsglue.genome import MatchReport, has_coordinates, read_annotation
+from omicsglue.keys import CHROM, END, HIGHLY_VARIABLE, LSI, PCA, START, STRAND
+from omicsglue.pipeline.coordinates import GENES, REGIONS, Kind, annotate, kind_of
+from omicsglue.pipeline.notices import named, quiet
+from omicsglue.pipeline.options import LIKELIHOOD, IntegrateOptions, flag
+from omicsglue.pp.features import select_features
 from omicsglue.pp.lsi import lsi
 from omicsglue.pp.pca import pca
 from omicsglue.runs.folder import shell
@@ -29,8 +27,9 @@ from omicsglue.runs.folder import shell
 if TYPE_CHECKING:
     from anndata import AnnData
 
-GENES, REGIONS = "genes", "regions"
-PEAK_NAMES = 0.5  # share of names that must read as coordinates for features to be taken as regions
+FEWEST_CELLS = 2
+
+Given = Mapping[str, "AnnData | str | Path"]
 
 
 @dataclass(frozen=True)
@@ -52,17 +51,29 @@ class Prepared:
     matches: dict[str, MatchReport]
 
 
-def read_inputs(modalities: Mapping[str, AnnData | str | Path], options: IntegrateOptions) -> dict[str, AnnData]:
-    """Return the inputs as objects whose tables may be changed: files are read, the user's objects not touched."""
+def read_inputs(modalities: Given, options: IntegrateOptions) -> dict[str, AnnData]:
+    """Return the inputs as objects whose tables may be changed; the user's own are not touched.
+
+    Parameters
+    ----------
+    modalities
+        Objects or files by name.
+    options
+        Options of the run; everything that they name is checked.
+
+    Raises
+    ------
+    InputError, OptionError
+        If something is missing or cannot be used.
+    """
     options.check_modalities(modalities)
-    for name in modalities:
-        checks.check_modality_name(name)
     read = {
         name: read_modality(given, name=name) if isinstance(given, str | Path) else shell(given)
         for name, given in modalities.items()
     }
     checks.check_modalities(read)
     for name, adata in read.items():
+        checks.check_enough_cells(adata.n_obs, FEWEST_CELLS, where=name)
         setup = _setup(name, options, options.representation.get(name))
         checks.check_setup(adata, setup, name)
     return read
@@ -83,41 +94,168 @@ def prepare(
     annotation
         GTF, GFF3 or BED file, or a table of genes.
     graph
-        A guidance graph or its file; built from the annotation where not given.
+        A guidance graph or its file; built from coordinates where not given.
     options
         Options of the run.
 
     Raises
     ------
     OptionError
-        If neither annotation nor graph is given, or no modality holds genes.
+        If neither annotation nor graph is given and genes have no coordinates.
     AnnotationError, GraphError, InputError
         If something does not fit.
     """
-    if annotation is None and graph is None:
-        raise OptionError(
-            "neither a genome annotation nor a guidance graph is given",
-            where="integrate",
-            remedy="give --annotation genes.gtf.gz to build the graph, or --graph edges.parquet",
-        )
-    kinds = {name: _kind(adata) for name, adata in modalities.items()}
-    matches = _annotate(modalities, kinds, annotation)
+    check_guidance(annotation, graph, options)
+    genes = read_annotation(annotation) if isinstance(annotation, str | Path) else annotation
+    given = guidance.read_graph(graph) if isinstance(graph, str | Path) else graph
+    kinds = {name: kind_of(adata, genes) for name, adata in modalities.items()}
+    matches = annotate(modalities, kinds, genes, needed=given is None)
     for name, adata in modalities.items():
         _select(name, adata, kinds[name], options)
-    if graph is None:
-        built = _build_graph(modalities, kinds, options)
-    else:
-        built = guidance.read_graph(graph) if isinstance(graph, str | Path) else graph
+    built = given if given is not None else build_graph(modalities, kinds, options)
+    guidance.check(built, {name: adata.var_names for name, adata in modalities.items()})
     for name, adata in modalities.items():
-        representation = options.representation.get(name) or _represent(adata, kinds[name], options, name)
-        with _quiet():  # the same checks have spoken already
+        with named(name):
+            representation = options.representation.get(name) or _represent(name, adata, kinds[name], options)
+        with quiet():  # the same checks have spoken already
             write_setup(adata, _setup(name, options, representation), name)
     return Prepared(modalities, built, matches)
 
 
+def graph_of_all_features(
+    modalities: dict[str, AnnData], annotation: str | Path | pd.DataFrame, options: IntegrateOptions
+) -> tuple[guidance.GuidanceGraph, dict[str, MatchReport]]:
+    """Build the guidance graph of all features that have coordinates, without a selection of genes.
+
+    Parameters
+    ----------
+    modalities
+        By name; ``var`` is changed.
+    annotation
+        GTF, GFF3 or BED file, or a table of genes.
+    options
+        Promoter, window and signs.
+
+    Returns
+    -------
+    The graph, and how features were given coordinates.
+
+    Raises
+    ------
+    OmicsGlueError
+        As :func:`prepare`.
+    """
+    checks.check_modalities(modalities)
+    check_guidance(annotation, None, options)
+    genes = read_annotation(annotation) if isinstance(annotation, str | Path) else annotation
+    kinds = {name: kind_of(adata, genes) for name, adata in modalities.items()}
+    matches = annotate(modalities, kinds, genes, needed=True)
+    for adata in modalities.values():
+        adata.var[HIGHLY_VARIABLE] = True
+    return build_graph(modalities, kinds, options), matches
+
+
+def check_guidance(annotation: object, graph: object, options: IntegrateOptions) -> None:
+    """Check that annotation and graph are files where they are given as such, and that signs can be used.
+
+    Raises
+    ------
+    OptionError
+        If a file is missing, or signs are given for a graph that has its own.
+    """
+    for option, source in (("--annotation", annotation), ("--graph", graph)):
+        if isinstance(source, str | Path) and not Path(source).is_file():
+            what = "it is a folder, not a file" if Path(source).is_dir() else "there is no such file"
+            raise OptionError(what, where=f"{option} {source}", remedy="check the path")
+    if graph is not None and options.sign:
+        raise OptionError(
+            f"signs are given for {examples(options.sign)}, but the edges of a given graph have their own",
+            where=flag("sign"),
+            remedy="leave the option out, and give the signs in the column sign of the graph",
+        )
+
+
+def build_graph(
+    modalities: Mapping[str, AnnData], kinds: Mapping[str, Kind], options: IntegrateOptions
+) -> guidance.GuidanceGraph:
+    """Link the genes of one modality to the features of all others.
+
+    Regions are linked by their place; genes measured in another way (proteins, methylation of gene bodies) to
+    the same gene of the annotation.
+
+    Parameters
+    ----------
+    modalities
+        With coordinates, and with the features that may be linked marked in ``var["highly_variable"]``.
+    kinds
+        What their features are. The first that holds genes is taken for expression.
+    options
+        Promoter, window and signs.
+
+    Raises
+    ------
+    GraphError
+        If no modality holds genes, or none of a modality's features can be linked.
+    OptionError
+        If a sign is given for the genes.
+    """
+    genes = next((name for name, kind in kinds.items() if kind == GENES), None)
+    if genes is None:
+        raise GraphError(
+            f"no modality holds genes: {', '.join(kinds)} hold regions of the genome",
+            where="guidance graph",
+            remedy="give a modality with gene expression, or the graph itself with --graph",
+        )
+    if options.sign.get(genes, 1) != 1:
+        raise OptionError(
+            f"{genes} holds the genes to which features are linked, so it has no sign of its own",
+            where=flag("sign"),
+            remedy="give the sign of the modality that is linked to them",
+        )
+    regions = [name for name, kind in kinds.items() if kind == REGIONS]
+    tables = {name: _coordinates(modalities[name]) for name in (genes, *regions)}
+    parts = []
+    if regions:
+        parts.append(
+            guidance.from_genome(
+                tables[genes],
+                *(tables[name] for name in regions),
+                promoter=options.promoter,
+                window=options.window,
+                signs={name: options.sign.get(name, 1) for name in regions},
+                names=[genes, *regions],
+            )
+        )
+    for name, kind in kinds.items():
+        if kind == GENES and name != genes:
+            others = modalities[name].var
+            others = others[has_coordinates(others)]  # all of them: those of the selected genes are linked
+            parts.append(_same_genes(tables[genes], others, (genes, name), options.sign.get(name, 1)))
+    return guidance.compose(*parts) if len(parts) > 1 else parts[0]
+
+
+def _same_genes(
+    genes: pd.DataFrame, others: pd.DataFrame, names: tuple[str, str], sign: int
+) -> guidance.GuidanceGraph:
+    """Link features of two modalities that are one gene of the annotation."""
+    place = [CHROM, START, END, STRAND]
+    left, right = (table[place].astype(str).agg(" ".join, axis=1) for table in (genes, others))
+    first = pd.Series(left.index, index=left.to_numpy())
+    first = first[~first.index.duplicated()]
+    partners = {str(feature): str(gene) for feature, gene in right.map(first).dropna().items()}
+    if not partners:
+        raise GraphError(
+            f"no gene of {names[1]} ({examples(others.index, 3)}) is among the selected ones of {names[0]} "
+            f"({examples(genes.index, 3)})",
+            where="guidance graph",
+            remedy="check the names of genes, raise --n-genes, or give the graph itself with --graph",
+        )
+    return guidance.by_name(list(genes.index), partners, sign=sign)
+
+
 def _setup(name: str, options: IntegrateOptions, representation: str | None) -> ModalitySetup:
     return ModalitySetup(
-        likelihood=options.likelihood.get(name, "nb"),
+        likelihood=options.likelihood.get(name, LIKELIHOOD),
         layer=options.layer.get(name),
         representation=representation,
         batch_key=options.batch_key.get(name),
@@ -125,68 +263,28 @@ def _setup(name: str, options: IntegrateOptions, representation: str | None) -> 
     )
 
 
-def _kind(adata: AnnData) -> str:
-    """Return whether features are genome regions (by name or coordinates without a strand) or genes."""
-    parsed = parse_peak_names(adata.var_names[:2000])[CHROM].notna().mean()
-    return REGIONS if parsed >= PEAK_NAMES else GENES
-
-
-def _annotate(
-    modalities: Mapping[str, AnnData], kinds: Mapping[str, str], annotation: str | Path | pd.DataFrame | None
-) -> dict[str, MatchReport]:
-    genes = read_annotation(annotation) if isinstance(annotation, str | Path) else annotation
-    matches = {}
-    for name, adata in modalities.items():
-        if kinds[name] == REGIONS:
-            matches[name] = annotate_peaks(adata)
-        elif genes is not None:
-            matches[name] = annotate_genes(adata, genes)
-    return matches
-
-
-def _select(name: str, adata: AnnData, kind: str, options: IntegrateOptions) -> None:
+def _select(name: str, adata: AnnData, kind: Kind, options: IntegrateOptions) -> None:
     """Mark variable genes, and regions that are seen at all."""
     n_top = options.n_genes if kind == GENES else None
-    layer = options.layer.get(name)
-    selected = select_features(adata, n_top, layer=layer, batch_key=None)
+    selected = select_features(adata, n_top, layer=options.layer.get(name))
     if not selected.any():
         raise InputError("no feature is seen in any cell", where=name, remedy="check the matrix: it is empty")
 
 
-def _build_graph(
-    modalities: Mapping[str, AnnData], kinds: Mapping[str, str], options: IntegrateOptions
-) -> guidance.GuidanceGraph:
-    genes = [name for name, kind in kinds.items() if kind == GENES]
-    regions = [name for name, kind in kinds.items() if kind == REGIONS]
-    if len(genes) != 1:
-        what = "no modality holds genes" if not genes else f"several modalities hold genes ({', '.join(genes)})"
-        raise GraphError(
-            what, where="guidance graph", remedy="give the graph yourself with --graph (see docs/guidance-graph.md)"
-        )
-    names = [*genes, *regions]
-    tables = [_coordinates(modalities[name]) for name in names]
-    signs = {name: options.sign.get(name, 1) for name in regions}
-    return guidance.from_genome(
-        *tables, promoter=options.promoter, window=options.window, signs=signs, names=names
-    )
-
-
 def _coordinates(adata: AnnData) -> pd.DataFrame:
-    var = adata.var[adata.var[HIGHLY_VARIABLE].to_numpy()]
-    return var[has_coordinates(var)]
+    """Return the selected features that have coordinates."""
+    var: pd.DataFrame = adata.var
+    return var[var[HIGHLY_VARIABLE].to_numpy() & has_coordinates(var)]
 
 
-def _represent(adata: AnnData, kind: str, options: IntegrateOptions, name: str) -> str:
+def _represent(name: str, adata: AnnData, kind: Kind, options: IntegrateOptions) -> str:
+    """Compute what the encoder sees, and return its key."""
     layer, size, seed = options.layer.get(name), options.n_components, options.seed
-    if kind == REGIONS:
-        lsi(adata, size, layer=layer, seed=seed)
-        return LSI
-    pca(adata, size, features=adata.var[HIGHLY_VARIABLE].to_numpy(), layer=layer, seed=seed)
-    return PCA
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", OmicsGlueWarning)
-        yield
+    try:
+        if kind == REGIONS:
+            lsi(adata, size, layer=layer, seed=seed)
+            return LSI
+        pca(adata, size, features=adata.var[HIGHLY_VARIABLE].to_numpy(), layer=layer, seed=seed)
+        return PCA
+    except InputError as error:
+        raise InputError(error.what, where=f"{name}, {error.where}", remedy=error.remedy) from error

@@ -3,28 +3,59 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import platform
 import sys
-from collections.abc import Mapping
+import time
+import warnings
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 
 import omicsglue
+from omicsglue.data.checks import check_representation
+from omicsglue.data.inputs import split_mudata
 from omicsglue.data.matrices import iter_row_blocks, matrix_of
-from omicsglue.errors import RunFolderError, examples
+from omicsglue.errors import OmicsGlueWarning, RunFolderError
+from omicsglue.graph import GuidanceGraph
 from omicsglue.io import sha256_of
+from omicsglue.pipeline.options import IntegrateOptions
 
 if TYPE_CHECKING:
-    import pandas as pd
     from anndata import AnnData
 
-    from omicsglue.graph import GuidanceGraph
+    from omicsglue.recipe import Recipe
+    from omicsglue.training.config import StageConfig
 
-PACKAGES = ("anndata", "mudata", "numpy", "pandas", "scanpy", "scikit-learn", "scipy", "torch")
+PACKAGES: Final = ("anndata", "mudata", "numpy", "pandas", "scanpy", "scikit-learn", "scipy", "torch")
+
+WHERE_COMPUTED: Final = ("device", "devices", "threads", "checkpoint_minutes")
+"""Options that say where and how a run is computed, not what; a resumed run may have others."""
+
+RESERVED: Final = ("annotation", "graph")
+"""Names of inputs that are no modalities."""
+
+_ROUNDED: Final = ("device", "devices", "threads")  # of these, those on which the last digits depend
+
+
+class Clock:
+    """Seconds of each part of a run."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str | None) -> None:
+        """Give the time since the last call to a part, or to none."""
+        now = time.perf_counter()
+        if name is not None:
+            self.seconds[name] = round(self.seconds.get(name, 0.0) + now - self._last, 4)
+        self._last = now
 
 
 def versions() -> dict[str, str]:
@@ -33,70 +64,175 @@ def versions() -> dict[str, str]:
     return found | {name: version(name) for name in PACKAGES}
 
 
+def resolved_options(
+    options: IntegrateOptions, cells: Mapping[str, int], *, device: str, threads: int
+) -> dict[str, Any]:
+    """Return the options of a run with the values that are used.
+
+    Parameters
+    ----------
+    options
+        Options of the run.
+    cells
+        Cells of each modality, in order.
+    device, threads
+        What is used.
+
+    Returns
+    -------
+    As the options, with ``batch_size`` (cells of each modality in a step), ``max_epochs`` (the most that a
+    stage can have) and ``max_epochs_by_stage``.
+    """
+    recipe = options.recipe(max(cells.values()))
+    epochs = allowed_epochs(recipe, list(cells.values()))
+    return options.record(cells) | {
+        "batch_size": recipe.batch_size,
+        "max_epochs": max(epochs.values()),
+        "max_epochs_by_stage": epochs,
+        "device": device,
+        "threads": threads,
+    }
+
+
+def allowed_epochs(recipe: Recipe, cells: Iterable[int]) -> dict[str, int]:
+    """Return after how many epochs each stage ends at the latest.
+
+    The same as ``Stage.epochs``, before there is a stage.
+
+    Parameters
+    ----------
+    recipe
+        Settings of training.
+    cells
+        Cells of each modality.
+    """
+    most = max(number - math.ceil(number * recipe.validation) for number in cells)
+    stages = {} if recipe.balancing is None else {"pretrain": recipe.pretrain}
+    return {name: _epochs(config, most) for name, config in {**stages, "train": recipe.train}.items()}
+
+
+def _epochs(config: StageConfig, cells: int) -> int:
+    wanted = math.ceil(config.max_steps / max(math.ceil(cells / config.batch_size), 1))
+    return min(wanted, config.max_epochs or wanted)
+
+
 def describe_inputs(
     given: Mapping[str, AnnData | str | Path],
     read: Mapping[str, AnnData],
     annotation: str | Path | pd.DataFrame | None,
     graph: str | Path | GuidanceGraph | None,
+    options: IntegrateOptions,
 ) -> dict[str, dict[str, Any]]:
-    """Return what went in, with digests by which a resumed run knows its inputs again."""
+    """Return what went in, with digests by which a resumed run knows its inputs again.
+
+    Parameters
+    ----------
+    given
+        Objects or files by name.
+    read
+        The same, read.
+    annotation, graph
+        As given.
+    options
+        Options of the run; they say which parts of an object matter.
+
+    Returns
+    -------
+    By name ``path`` (``None`` of an object), ``sha256``, and ``cells`` and ``features`` of a modality.
+    """
     inputs: dict[str, dict[str, Any]] = {}
     for name, source in given.items():
-        adata = read[name]
-        entry: dict[str, Any] = {"cells": adata.n_obs, "features": adata.n_vars}
+        entry: dict[str, Any] = {"path": None, "sha256": ""}
         if isinstance(source, str | Path):
-            file = Path(str(source).split(".h5mu:")[0] + ".h5mu") if ".h5mu:" in str(source) else Path(source)
-            entry |= {"path": str(source), "sha256": sha256_of(file)}
+            entry = {"path": str(source), "sha256": sha256_of(split_mudata(source)[0])}
         else:
-            entry |= {"path": None, "sha256": digest(adata)}
-        inputs[name] = entry
-    for name, source in (("annotation", annotation), ("graph", graph)):
-        if isinstance(source, str | Path):
-            inputs[name] = {"path": str(source), "sha256": sha256_of(source)}
-        elif source is not None:
-            frame = source.to_frame() if hasattr(source, "to_frame") else source
-            text = frame.to_csv(index=True).encode()
-            inputs[name] = {"path": None, "sha256": hashlib.sha256(text).hexdigest()}
+            entry["sha256"] = digest(read[name], name, options)
+        inputs[name] = entry | {"cells": read[name].n_obs, "features": read[name].n_vars}
+    for name, table in (("annotation", annotation), ("graph", graph)):
+        if isinstance(table, str | Path):
+            inputs[name] = {"path": str(table), "sha256": sha256_of(table)}
+        elif table is not None:
+            frame = table.to_frame() if isinstance(table, GuidanceGraph) else table
+            inputs[name] = {"path": None, "sha256": hashlib.sha256(_bytes_of(frame)).hexdigest()}
     return inputs
 
 
-def digest(adata: AnnData) -> str:
-    """Return a digest of an object's names, matrix and representations."""
+def digest(adata: AnnData, name: str, options: IntegrateOptions) -> str:
+    """Return a digest of what a run uses of an object: its counts, names and what the options name."""
     total = hashlib.sha256()
-    for names in (adata.obs_names, adata.var_names):
-        total.update("\n".join(map(str, names)).encode())
-    for layer in (None, *adata.layers):
-        if layer is None and adata.X is None:
-            continue
-        for _, block in iter_row_blocks(matrix_of(adata, layer)):
-            rows = sp.csr_matrix(block)
-            for part in (rows.indptr, rows.indices, rows.data):
-                total.update(np.ascontiguousarray(part).tobytes())
-    for key in sorted(adata.obsm):
-        total.update(np.ascontiguousarray(adata.obsm[key]).tobytes())
+    for _, block in iter_row_blocks(matrix_of(adata, options.layer.get(name))):
+        rows = sp.csr_matrix(block)
+        for part in (rows.indptr, rows.indices, rows.data):
+            total.update(np.ascontiguousarray(part).tobytes())
+    if name in options.representation:
+        dense = check_representation(adata, options.representation[name], where=name)
+        total.update(dense.tobytes())
+    columns = [key[name] for key in (options.batch_key, options.label_key) if name in key]
+    for table in (adata.obs[columns], adata.var):
+        total.update(_bytes_of(table))
     return total.hexdigest()
+
+
+def _bytes_of(table: pd.DataFrame) -> bytes:
+    """Return bytes that change with a table's index, columns and values."""
+    return table.to_csv(index=True).encode()
 
 
 def check_same_run(before: Mapping[str, Any], now: Mapping[str, Any], where: str) -> None:
     """Check that a resumed run has the options and inputs with which it began.
 
+    Parameters
+    ----------
+    before
+        The record of the run.
+    now
+        What its record would be now.
+    where
+        The run folder.
+
     Raises
     ------
     RunFolderError
         If it has not; the message names what differs.
+
+    Warns
+    -----
+    OmicsGlueWarning
+        If it is computed in another way, so that its last digits may differ from an uninterrupted run's.
     """
     old, new = before.get("options", {}), now["options"]
-    differ = [f"{key} was {old.get(key)!r}, now {new[key]!r}" for key in new if old.get(key) != new[key]]
+    differ = [
+        f"{key} was {old.get(key)!r}, now {new[key]!r}"
+        for key in new
+        if key not in WHERE_COMPUTED and old.get(key) != new[key]
+    ]
     was, is_ = (
-        {name: entry.get("sha256") for name, entry in record.get("inputs", {}).items()} for record in (before, now)
+        {name: entry.get("sha256") for name, entry in record.get("inputs", {}).items()}
+        for record in (before, now)
     )
-    differ += [f"the input {name} is another" for name in is_ if was.get(name) != is_[name]]
-    differ += [f"the input {name} is gone" for name in was if name not in is_]
+    differ += [f"the input {name} was not given" for name in is_ if name not in was]
+    differ += [
+        f"the input {name} has another content" for name in is_ if was.get(name, is_[name]) != is_[name]
+    ]
+    differ += [f"the input {name} is not given now" for name in was if name not in is_]
     if differ:
         raise RunFolderError(
-            f"the run began with other options or inputs: {examples(differ)}",
+            f"the run began with other options or inputs: {'; '.join(differ)}",
             where=where,
             remedy="resume with the options and files it began with, or start again with --overwrite",
+        )
+    elsewhere = [f"{key} was {old.get(key)}, is {new[key]}" for key in _ROUNDED if old.get(key) != new[key]]
+    elsewhere += [
+        f"{name} was {before.get('versions', {}).get(name)}, is {found}"
+        for name, found in now["versions"].items()
+        if before.get("versions", {}).get(name) != found
+    ]
+    if elsewhere:
+        warnings.warn(
+            f"{where}: the run goes on in another way than it began ({'; '.join(elsewhere)}), so the last "
+            "digits of its result may differ from those of an uninterrupted run",
+            OmicsGlueWarning,
+            stacklevel=2,
         )
 
 

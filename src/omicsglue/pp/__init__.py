@@ -1,4 +1,4 @@
-"""Preparation: coordinates, feature selection, representations. For the rest, scanpy's own functions serve."""
+"""Preparation: coordinates, feature selection, representations; for the rest there is scanpy."""
 
 from __future__ import annotations
 

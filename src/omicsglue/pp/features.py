@@ -10,6 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 import scipy.sparse as sp
 
+from omicsglue.data.columns import check_batch_key
+from omicsglue.data.counts import check_counts
 from omicsglue.data.matrices import iter_row_blocks, matrix_of
 from omicsglue.errors import OptionError
 from omicsglue.keys import HIGHLY_VARIABLE
@@ -19,7 +21,19 @@ if TYPE_CHECKING:
 
 
 def detection(adata: AnnData, layer: str | None = None) -> npt.NDArray[np.int64]:
-    """Return in how many cells each feature is seen, int64, shape ``(features,)``."""
+    """Return in how many cells each feature is seen.
+
+    Parameters
+    ----------
+    adata
+        Cells x features.
+    layer
+        Layer with the counts; ``None`` is ``X``.
+
+    Returns
+    -------
+    int64, shape ``(features,)``.
+    """
     seen = np.zeros(adata.n_vars, dtype=np.int64)
     for _, block in iter_row_blocks(matrix_of(adata, layer)):
         seen += np.asarray((block != 0).sum(axis=0)).ravel().astype(np.int64)
@@ -59,14 +73,19 @@ def select_features(
     Raises
     ------
     OptionError
-        If ``n_top`` or ``min_cells`` is not positive.
+        If ``n_top`` is not positive or ``min_cells`` is negative.
+    InputError
+        If there is no such layer or batch column, or the matrix does not hold counts.
     """
     if (n_top is not None and n_top < 1) or min_cells < 0:
         raise OptionError(
             f"n_top={n_top}, min_cells={min_cells}", where="select_features", remedy="give positive numbers"
         )
+    if batch_key is not None:
+        check_batch_key(adata, batch_key, where="select_features")
     selected = detection(adata, layer) >= max(min_cells, 1)
     if n_top is not None and selected.sum() > n_top:
+        check_counts(adata, layer, where="select_features")
         ranked = _ranked(adata, np.flatnonzero(selected), n_top, layer, batch_key)
         selected = np.zeros(adata.n_vars, dtype=bool)
         selected[ranked] = True
@@ -80,7 +99,8 @@ def _ranked(
     import scanpy as sc
     from anndata import AnnData as Copy
 
-    blocks = [sp.csr_matrix(block[:, candidates]) for _, block in iter_row_blocks(matrix_of(adata, layer))]
+    matrix = matrix_of(adata, layer, where="select_features")
+    blocks = [sp.csr_matrix(block[:, candidates]) for _, block in iter_row_blocks(matrix)]
     obs = adata.obs[[batch_key]].copy() if batch_key else None
     counts = Copy(sp.csr_matrix(sp.vstack(blocks), dtype=np.float32), obs=obs)
     counts = counts[np.asarray(counts.X.sum(axis=1)).ravel() > 0].copy()

@@ -9,15 +9,17 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from omicsglue.data.matrices import iter_row_blocks, matrix_of
 from omicsglue.errors import InputError, OmicsGlueWarning
 from omicsglue.keys import LSI
+from omicsglue.pp.counts import check_components, csr_counts
+from omicsglue.pp.shrinkage import permuted_columns, shrunken_scores
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 Floats = npt.NDArray[np.float32]
 DEPTH_CORRELATION = 0.9
+POWER_ITERATIONS = 7
 
 
 def lsi(
@@ -26,40 +28,43 @@ def lsi(
     *,
     layer: str | None = None,
     seed: int = 0,
-    drop_depth: bool = True,
+    drop_depth: bool = False,
     key_added: str = LSI,
 ) -> Floats:
     """Compute LSI on all features and write it to ``adata.obsm``.
 
-    TF-IDF, rows scaled to 10,000 and logged, a randomised truncated SVD on the sparse matrix, then each cell's scores
-    standardised over its components, as in the published preprocessing of GLUE. Features that no cell has are left out.
+    TF-IDF, rows scaled to 10,000 and logged, a randomised truncated SVD on the sparse matrix, and shrinkage
+    of the components to their signal. The noise is that of the same matrix with its columns permuted.
+    Features that no cell has are left out.
 
     Parameters
     ----------
     adata
         Cells x features of counts; ``obsm`` is changed.
     n_components
-        Dimensions; fewer where there are fewer cells or features.
+        Dimensions at most; those that do not stand out from the noise are left out.
     layer
         Layer with the counts; ``None`` is ``X``.
     seed
-        Seed of the randomised SVD.
+        Seed of the randomised SVD and of the permutation.
     drop_depth
-        Leave out components whose absolute correlation with the log of the depth exceeds 0.9, and say so.
+        Leave out components whose absolute correlation with the log of the depth exceeds 0.9, and say so. Off
+        by default: on SNARE-seq it cost 0.016 FOSCTTM (``docs/experiments.md``).
     key_added
         Key of ``obsm``.
 
     Returns
     -------
-    The representation, float32, shape ``(cells, n_components)``.
+    The representation, float32, shape ``(cells, at most n_components)``.
 
     Raises
     ------
     InputError
-        If there are too few cells or features with counts.
+        If there are too few cells or features with counts, or a value is no count.
+    OptionError
+        If ``n_components`` is less than 2.
     """
-    from sklearn.utils.extmath import randomized_svd
-
+    check_components(n_components, "lsi")
     x, depth = tf_idf(adata, layer)
     components = min(n_components, *(size - 1 for size in x.shape))
     if components < 2:
@@ -68,14 +73,13 @@ def lsi(
             where="lsi",
             remedy="check the step that made or filtered these data",
         )
-    spare = min(components + 1, min(x.shape) - 1)
-    scores = randomized_svd(x, spare, n_iter=7, random_state=seed)[0]
+    u, s = _truncated_svd(x, components, seed)
+    # The mean profile survives permutation as the first component: the second is the largest of the noise
+    null = _truncated_svd(permuted_columns(x, np.random.default_rng(seed)), 2, seed)[1]
     if drop_depth:
-        scores = scores[:, _free_of_depth(scores, depth)]
-    scores = scores[:, :components]
-    scores = scores - scores.mean(axis=1, keepdims=True)
-    spread = scores.std(axis=1, ddof=1, keepdims=True)
-    result = (scores / np.where(spread > 0, spread, 1)).astype(np.float32)
+        free = ~_follows_depth(u, depth)
+        u, s = u[:, free], s[free]
+    result = shrunken_scores(u * s, s, null[1], x.shape, "LSI")
     adata.obsm[key_added] = result
     return result
 
@@ -86,12 +90,18 @@ def tf_idf(adata: AnnData, layer: str | None = None) -> tuple[sp.csr_matrix, npt
     Term frequency is the share of the cell's counts; inverse document frequency the number of cells over the
     feature's counts.
 
+    Parameters
+    ----------
+    adata
+        Cells x features of counts.
+    layer
+        Layer with the counts; ``None`` is ``X``.
+
     Returns
     -------
     CSR float32, cells x features seen; and sums of counts, shape ``(cells,)``.
     """
-    blocks = [sp.csr_matrix(block, dtype=np.float32) for _, block in iter_row_blocks(matrix_of(adata, layer))]
-    counts = sp.csr_matrix(sp.vstack(blocks))
+    counts = csr_counts(adata, layer, "lsi")
     depth = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
     totals = np.asarray(counts.sum(axis=0), dtype=np.float64).ravel()
     counts = counts[:, totals > 0] if (totals == 0).any() else counts
@@ -103,19 +113,29 @@ def tf_idf(adata: AnnData, layer: str | None = None) -> tuple[sp.csr_matrix, npt
     return x, depth
 
 
-def _free_of_depth(scores: npt.NDArray[np.floating], depth: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+def _truncated_svd(
+    x: sp.csr_matrix, components: int, seed: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    from sklearn.utils.extmath import randomized_svd
+
+    u, s, _ = randomized_svd(x, components, n_iter=POWER_ITERATIONS, random_state=seed)
+    return u.astype(np.float64), s.astype(np.float64)
+
+
+def _follows_depth(u: npt.NDArray[np.float64], depth: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     log_depth = np.log1p(depth)
     if log_depth.std() == 0:
-        return np.ones(scores.shape[1], dtype=bool)
-    spread = np.maximum(scores.std(axis=0), np.finfo(np.float32).tiny)
-    centred = (scores - scores.mean(axis=0)) / spread
+        return np.zeros(u.shape[1], dtype=bool)
+    spread = np.maximum(u.std(axis=0), np.finfo(np.float64).tiny)
+    centred = (u - u.mean(axis=0)) / spread
     correlation = np.abs(centred.T @ (log_depth - log_depth.mean())) / (len(depth) * log_depth.std())
-    tied = correlation > DEPTH_CORRELATION
+    tied = np.asarray(correlation > DEPTH_CORRELATION)
     if tied.any():
         said = ", ".join(f"{i + 1} ({correlation[i]:.2f})" for i in np.flatnonzero(tied))
         warnings.warn(
-            f"LSI: left out component(s) that follow sequencing depth (correlation): {said}",
+            f"LSI: left out component(s) that follow sequencing depth (correlation): {said}\n"
+            "  -> nothing need be done; use drop_depth=False to keep them",
             OmicsGlueWarning,
             stacklevel=3,
         )
-    return np.asarray(~tied)
+    return tied

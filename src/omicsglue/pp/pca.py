@@ -9,14 +9,16 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from omicsglue.data.matrices import iter_row_blocks, matrix_of
 from omicsglue.errors import InputError
 from omicsglue.keys import PCA
+from omicsglue.pp.counts import check_components, csr_counts
+from omicsglue.pp.shrinkage import noise_edge, shrunken_scores
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 Floats = npt.NDArray[np.float32]
+FLAT = 1e-5  # deviation, relative to the mean, that is rounding and no difference between cells
 
 
 def pca(
@@ -30,15 +32,15 @@ def pca(
 ) -> Floats:
     """Compute principal components of log-normalised, scaled counts and write them to ``adata.obsm``.
 
-    Counts are scaled to 10,000 a cell over all features, logged, standardised, and decomposed, by scanpy; the
-    counts themselves are not changed.
+    Counts are scaled to the median depth, logged, standardised and decomposed by scanpy; components are then
+    shrunk to their signal, the noise being that of independent standardised genes. The counts stay.
 
     Parameters
     ----------
     adata
         Cells x features of counts; ``obsm`` is changed.
     n_components
-        Dimensions; fewer where there are fewer cells or features.
+        Dimensions at most; those that do not stand out from the noise are left out.
     features
         Which features to use, shape ``(features,)``; all by default.
     layer
@@ -50,42 +52,64 @@ def pca(
 
     Returns
     -------
-    The representation, float32, shape ``(cells, n_components)``.
+    The representation, float32, shape ``(cells, at most n_components)``.
 
     Raises
     ------
     InputError
-        If there are too few cells or features.
+        If there are too few cells or features, no feature differs between cells, or a value is no count.
+    OptionError
+        If ``n_components`` is less than 2.
     """
     import scanpy as sc
     from anndata import AnnData as Copy
 
-    normalised = Copy(_log_normalised(adata, features, layer))
-    components = min(n_components, *(size - 1 for size in normalised.shape))
+    check_components(n_components, "pca")
+    log_counts = _log_normalised(adata, features, layer)
+    cells, genes = log_counts.shape
+    components = min(n_components, cells - 1, genes - 1)
     if components < 2:
         raise InputError(
-            f"PCA needs at least 3 cells and 3 features, found {normalised.shape[0]} and {normalised.shape[1]}",
+            f"PCA needs at least 3 cells and 3 features, found {cells} and {genes}",
             where="pca",
             remedy="check the step that made or filtered these data",
         )
+    x, varying = _standardised(log_counts)
+    if not varying:
+        raise InputError(
+            "no feature differs between cells", where="pca", remedy="check that the right matrix was chosen"
+        )
+    normalised = Copy(x)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        sc.pp.scale(normalised)
         sc.pp.pca(normalised, n_comps=components, random_state=seed)
-    result = np.ascontiguousarray(normalised.obsm["X_pca"], dtype=np.float32)
+    singular = np.sqrt(normalised.uns["pca"]["variance"] * (cells - 1))
+    scores = np.asarray(normalised.obsm["X_pca"], dtype=np.float64)
+    shape = (cells, varying)
+    result = shrunken_scores(scores, singular, noise_edge(shape), shape, "PCA")
     adata.obsm[key_added] = result
     return result
+
+
+def _standardised(x: sp.csr_matrix) -> tuple[Floats, int]:
+    """Return columns of mean 0 and deviation 1, dense, and how many of them differ between cells at all."""
+    dense = x.toarray()
+    mean = dense.mean(axis=0, dtype=np.float64)
+    std = dense.std(axis=0, ddof=1, dtype=np.float64)
+    std[std <= FLAT * np.abs(mean)] = 0
+    dense -= mean.astype(np.float32)
+    dense /= np.where(std > 0, std, 1).astype(np.float32)
+    return dense, int((std > 0).sum())
 
 
 def _log_normalised(
     adata: AnnData, features: npt.NDArray[np.bool_] | None, layer: str | None
 ) -> sp.csr_matrix:
-    blocks = []
-    for _, block in iter_row_blocks(matrix_of(adata, layer)):
-        counts = sp.csr_matrix(block, dtype=np.float32)
-        depth = np.asarray(counts.sum(axis=1)).ravel()
-        scaled = sp.csr_matrix(sp.diags(1e4 / np.where(depth > 0, depth, 1)) @ counts, dtype=np.float32)
-        blocks.append(scaled if features is None else scaled[:, np.flatnonzero(features)])
-    x = sp.csr_matrix(sp.vstack(blocks))
+    counts = csr_counts(adata, layer, "pca")
+    depth = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
+    seen = depth[depth > 0]
+    target = float(np.median(seen)) if len(seen) else 1.0
+    scaled = sp.diags(target / np.where(depth > 0, depth, 1)) @ counts
+    x = sp.csr_matrix(scaled if features is None else scaled[:, np.flatnonzero(features)], dtype=np.float32)
     np.log1p(x.data, out=x.data)
     return x

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +17,8 @@ from anndata import AnnData
 
 from omicsglue import keys
 from omicsglue.errors import InputError, RunFolderError, examples
-from omicsglue.io import atomic_path, read_json, read_parquet, write_json, write_parquet
+from omicsglue.io import atomic_path, read_json, read_parquet, remove_partial, write_json, write_parquet
+from omicsglue.runs.space import reserve, room_for
 
 if TYPE_CHECKING:
     import h5py
@@ -91,10 +93,10 @@ class RunFolder:
                 what, where=str(path), remedy="give the folder that `omicsglue integrate` wrote"
             )
         if not folder.integrated.is_file():
-            started = folder.checkpoints.is_dir() and any(folder.checkpoints.iterdir())
+            started = folder.run_json.is_file() or folder.checkpoints.is_dir()
             raise RunFolderError(
                 f"it holds no {folder.integrated.name}"
-                + (", but checkpoints of a run that did not finish" if started else ""),
+                + (", but the beginning of a run that did not finish" if started else ""),
                 where=str(path),
                 remedy="finish it with `omicsglue integrate ... --resume`"
                 if started
@@ -108,7 +110,8 @@ class RunFolder:
         Raises
         ------
         RunFolderError
-            If the path is a file, or holds a run and neither option is set.
+            If the path is a file or lies where nothing may be written, or holds a run and neither option is
+            set.
         """
         if self.path.exists() and not self.path.is_dir():
             raise RunFolderError("it is a file", where=str(self.path), remedy="give the path of a folder")
@@ -118,12 +121,23 @@ class RunFolder:
                 where=str(self.path),
                 remedy="give another folder, go on with --resume, or replace the run with --overwrite",
             )
+        above = next(each for each in (self.path, *self.path.parents, Path.cwd()) if each.exists())
+        if not above.is_dir():
+            raise RunFolderError(
+                f"{above} is a file", where=str(self.path), remedy="give the path of a folder"
+            )
+        if not os.access(above, os.W_OK | os.X_OK):
+            raise RunFolderError(
+                f"you may not write to {above}",
+                where=str(self.path),
+                remedy="choose a folder in which you may write",
+            )
 
     @classmethod
     def create(cls, path: str | Path, *, overwrite: bool = False, resume: bool = False) -> RunFolder:
         """Make a folder ready for a run; with ``overwrite`` the files of an earlier run are removed.
 
-        Nothing but the files of a run is ever removed.
+        Nothing but the files of a run, and what a killed process was writing, is ever removed.
 
         Raises
         ------
@@ -136,6 +150,8 @@ class RunFolder:
             folder.path.mkdir(parents=True, exist_ok=True)
             if overwrite and not resume:
                 folder._clear()
+            for place in (folder.path, folder.checkpoints):
+                remove_partial(place)
         except OSError as error:
             raise RunFolderError(
                 f"it cannot be written ({error.strerror or error})",
@@ -151,6 +167,11 @@ class RunFolder:
             else:
                 part.unlink(missing_ok=True)
 
+    def remove_if_empty(self) -> None:
+        """Remove the folder if nothing is in it."""
+        with suppress(OSError):
+            self.path.rmdir()
+
     # Writing
 
     def write_integrated(self, modalities: Mapping[str, AnnData]) -> Path:
@@ -160,12 +181,18 @@ class RunFolder:
         ----------
         modalities
             AnnData of each modality by name; the order is kept, in the file's ``mod-order`` too.
+
+        Raises
+        ------
+        RunFolderError
+            If the disk has no room for it, or the folder cannot be written.
         """
         from mudata import MuData, set_options
 
         with atomic_path(self.integrated) as temporary, set_options(pull_on_update=False), _quiet():
-            together = MuData({name: shell(each) for name, each in modalities.items()})
-            together.write_h5mu(temporary)
+            shells = {name: shell(each) for name, each in modalities.items()}
+            reserve(temporary, room_for(shells))
+            MuData(shells).write_h5mu(temporary)
         return self.integrated
 
     def write_history(self, history: pd.DataFrame) -> Path:
@@ -304,6 +331,7 @@ def _damaged(path: Path, why: object) -> RunFolderError:
 def shell(adata: AnnData) -> AnnData:
     """Return an AnnData of the same arrays whose tables may be changed without changing the user's."""
     source = adata.to_memory() if adata.isbacked else adata
+    raw = source.raw
     return AnnData(
         X=source.X,
         obs=source.obs.copy(),
@@ -314,4 +342,5 @@ def shell(adata: AnnData) -> AnnData:
         obsp=dict(source.obsp),
         varp=dict(source.varp),
         layers=dict(source.layers),
+        raw=None if raw is None else {"X": raw.X, "var": raw.var, "varm": dict(raw.varm)},
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -71,7 +72,11 @@ class _Sheet:
     def add(self, name: str, compute: Callable[[], float]) -> None:
         """Add one score, or a note where the data do not allow it."""
         try:
-            self.scores[name] = compute()
+            score = compute()
+            if math.isfinite(score):
+                self.scores[name] = score
+            else:
+                self.notes.append(f"{name} left out: it is not defined for these cells")
         except OmicsGlueError as error:
             self.notes.append(f"{name} left out: {error.where}: {error.what}")
 
@@ -86,7 +91,7 @@ class _Sheet:
 def score_run(
     path: str | Path | RunFolder,
     *,
-    paired_by: str = "obs_names",
+    paired_by: str | None = None,
     label_key: Key | None = None,
     batch_key: Key | None = None,
     ignore_labels: Collection[str] = (),
@@ -100,7 +105,8 @@ def score_run(
     path
         The run folder.
     paired_by
-        ``"obs_names"``: cells of one name in two modalities are one cell; ``"none"``: no cells are paired.
+        ``"obs_names"``: cells of one name in two modalities are one cell; ``"none"``: no cells are paired. By
+        default what the run was told (``pairing`` in its record), else ``"obs_names"``.
     label_key
         Column of obs with cell types, one name for all modalities or a name for each. Cells without a label
         are left out of the scores that need one.
@@ -128,16 +134,21 @@ def score_run(
     OptionError
         If ``paired_by`` is unknown.
     """
-    if paired_by not in PAIRINGS:
-        raise OptionError(f"{paired_by!r} is unknown", where="paired_by", remedy=f"choose of {PAIRINGS}")
+    if paired_by not in (None, *PAIRINGS):
+        raise OptionError(
+            f"{paired_by!r} is unknown", where="paired_by", remedy=f"choose one of: {', '.join(PAIRINGS)}"
+        )
+    if max_cells is not None and max_cells < 2:
+        raise OptionError(f"max_cells is {max_cells}", where="max_cells", remedy="give 2 or more")
     folder = path if isinstance(path, RunFolder) else RunFolder.open(path)
+    pairing = paired_by or _recorded_pairing(folder)
     everything = read_cells(folder, label_key=label_key, batch_key=batch_key, ignore_labels=ignore_labels)
     total = sum(len(each.embedding) for each in everything)
     drawn = max_cells is not None and total > max_cells
     if max_cells is not None and drawn:
         everything = _draw(everything, max_cells / total, seed)
     pairs = {
-        f"{a.name}-{b.name}": _score_pair(a, b, paired=paired_by != "none")
+        f"{a.name}-{b.name}": _score_pair(a, b, paired=pairing != "none")
         for a, b in combinations(everything, 2)
     }
     found: dict[str, Any] = {
@@ -158,6 +169,12 @@ def score_run(
     if drawn:
         notes.insert(0, f"scores of {sum(found['cells']):,} of {total:,} cells, drawn at random")
     return found | {"notes": notes}
+
+
+def _recorded_pairing(folder: RunFolder) -> str:
+    """Return the pairing that the run was told of, or that of equal names."""
+    options = folder.record().get("options", {}) if folder.run_json.is_file() else {}
+    return str(options.get("pairing") or PAIRINGS[0])
 
 
 def _draw(cells: list[Cells], share: float, seed: int) -> list[Cells]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 class WeightAverage:
     """Average of a module's floating-point parameters and running statistics.
 
-    The decay grows from 0 to ``decay`` as min(decay, (1 + t) / (10 + t)), so that the start is soon forgotten.
+    In step t, counted from 0, the decay is min(decay, (1 + t) / (10 + t)): the start is soon forgotten.
 
     Parameters
     ----------
@@ -21,7 +21,10 @@ class WeightAverage:
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay, self.steps = decay, 0
-        self.live = {name: value for name, value in module.state_dict(keep_vars=True).items() if _averaged(value)}
+        state = module.state_dict(keep_vars=True)
+        self.live: dict[str, Tensor] = {
+            name: value for name, value in state.items() if value.is_floating_point()
+        }
         self.average = {name: value.detach().clone() for name, value in self.live.items()}
 
     @torch.no_grad()
@@ -38,7 +41,3 @@ class WeightAverage:
             kept = value.detach().clone()
             value.copy_(self.average[name])
             self.average[name].copy_(kept)
-
-
-def _averaged(value: Tensor) -> bool:
-    return value.is_floating_point()

@@ -1,4 +1,4 @@
-"""Checkpoints: one safetensors file each, written whole, verified by a digest, the newest valid one used."""
+"""Checkpoints: a safetensors file each, written whole, known by a digest, the newest valid one used."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from omicsglue.errors import ModelFileError, OmicsGlueWarning
+from omicsglue.errors import ModelFileError, OmicsGlueWarning, RunFolderError, examples
 from omicsglue.io import atomic_path
 
 FORMAT = 1
@@ -41,6 +41,8 @@ class Checkpoint:
         Weights, averages, optimiser state, generator states, positions in the data.
     state
         Plain values: counters, random states, stopping rules, history; JSON.
+    run
+        Digest of the data and settings of the run that it belongs to.
     """
 
     order: int
@@ -48,6 +50,7 @@ class Checkpoint:
     step: int
     tensors: dict[str, Tensor]
     state: dict[str, Any]
+    run: str = ""
 
     @property
     def filename(self) -> str:
@@ -58,21 +61,24 @@ class Checkpoint:
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     """Write a checkpoint and remove those that are no longer needed.
 
+    The one before it is kept. Later ones are of a course that was given up, since training stands here.
+
     Raises
     ------
     RunFolderError
         If the disk is full or the folder cannot be written.
     """
     tensors = {name: value.detach().contiguous().cpu() for name, value in checkpoint.tensors.items()}
-    header = {"format": FORMAT, "order": checkpoint.order, "stage": checkpoint.stage, "step": checkpoint.step}
-    state = json.dumps({**header, "state": checkpoint.state})
-    body = save_tensors(tensors, metadata={"state": state})
+    plain = {name: value for name, value in vars(checkpoint).items() if name != "tensors"}
+    state = json.dumps({"format": FORMAT, **plain})
+    body = save_tensors(tensors, metadata={"state": state, "sha256": _digest(tensors, state)})
     path = folder / checkpoint.filename
-    folder.mkdir(parents=True, exist_ok=True)
+    _make(folder)
     with atomic_path(path) as temporary:
-        temporary.write_bytes(body + hashlib.sha256(body).digest())
-    for old in _newest_first(folder)[KEPT:]:
-        old.unlink(missing_ok=True)
+        temporary.write_bytes(body)
+    found = _newest_first(folder)
+    for other in [*found[: found.index(path)], *found[found.index(path) + KEPT :]]:
+        other.unlink(missing_ok=True)
     return path
 
 
@@ -84,45 +90,114 @@ def load_checkpoint(path: Path) -> Checkpoint:
     ModelFileError
         If the file is damaged or of another format.
     """
-    raw = path.read_bytes()
-    body, digest = raw[:-32], raw[-32:]
-    if hashlib.sha256(body).digest() != digest:
-        raise ModelFileError(
-            "the checkpoint is damaged: its content does not match its checksum",
-            where=str(path),
-            remedy="delete it and resume: the checkpoint before it is used",
-        )
     try:
-        tensors = load_tensors(body)
-        length = int.from_bytes(body[:8], "little")
-        head = json.loads(json.loads(body[8 : 8 + length])["__metadata__"]["state"])
-    except (SafetensorError, KeyError, ValueError) as error:
+        raw = path.read_bytes()
+    except OSError as error:
         raise ModelFileError(
-            f"the checkpoint cannot be read: {error}", where=str(path), remedy="delete it and resume"
-        ) from error
-    if head["format"] != FORMAT:
-        raise ModelFileError(
-            f"checkpoint of format {head['format']}, expected {FORMAT}",
+            f"the checkpoint cannot be read ({error.strerror or error})",
             where=str(path),
-            remedy="finish the run with the version of omicsglue that began it, or start it again with --overwrite",
+            remedy="make the file readable, or delete it and resume",
+        ) from error
+    try:
+        tensors = load_tensors(raw)
+        length = int.from_bytes(raw[:8], "little")
+        metadata = json.loads(raw[8 : 8 + length])["__metadata__"]
+        whole = metadata["sha256"] == _digest(tensors, metadata["state"])
+        head = json.loads(metadata["state"])
+        found = head.pop("format")
+    except (SafetensorError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise _damaged(path, f"the checkpoint is damaged: {error}") from error
+    if not whole:
+        raise _damaged(path, "the checkpoint is damaged: its content does not match its checksum")
+    if found != FORMAT:
+        raise ModelFileError(
+            f"checkpoint of format {found}, expected {FORMAT}",
+            where=str(path),
+            remedy="finish the run with the version of omicsglue that began it, or start it again",
         )
-    return Checkpoint(head["order"], head["stage"], head["step"], tensors, head["state"])
+    return Checkpoint(tensors=tensors, **head)
 
 
-def newest_checkpoint(folder: Path) -> Checkpoint | None:
-    """Return the newest checkpoint that is whole, or ``None``; damaged ones are passed over with a warning."""
+def newest_checkpoint(folder: Path, run: str) -> Checkpoint | None:
+    """Return the newest checkpoint that is whole, or ``None``; others are passed over with a warning.
+
+    Parameters
+    ----------
+    folder
+        Where checkpoints are.
+    run
+        Digest of the run that is to go on.
+
+    Raises
+    ------
+    RunFolderError
+        If the checkpoint belongs to another run.
+    """
     for path in _newest_first(folder):
         try:
-            return load_checkpoint(path)
+            checkpoint = load_checkpoint(path)
         except ModelFileError as error:
-            warnings.warn(f"{error}\n  (using the one before)", OmicsGlueWarning, stacklevel=2)
+            warnings.warn(f"{error}\n  (passed over)", OmicsGlueWarning, stacklevel=2)
+            continue
+        if checkpoint.run != run:
+            raise RunFolderError(
+                "the checkpoint belongs to a run with other data or settings, or on another kind of device",
+                where=str(path),
+                remedy="resume with what the run began with, or start anew in another folder",
+            )
+        return checkpoint
     return None
 
 
+def check_no_checkpoints(folder: Path) -> None:
+    """Check that a run that starts from the beginning will not mix with one that is there.
+
+    Raises
+    ------
+    RunFolderError
+        If the folder holds checkpoints.
+    """
+    found = _newest_first(folder)
+    if found:
+        raise RunFolderError(
+            f"the folder holds checkpoints of an earlier run ({examples(path.name for path in found)})",
+            where=str(folder),
+            remedy="go on from them with resume, or remove them, or choose another folder",
+        )
+
+
+def _digest(tensors: Mapping[str, Tensor], state: str) -> str:
+    digest = hashlib.sha256(state.encode())
+    for name, value in sorted(tensors.items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.numpy().data)
+    return digest.hexdigest()
+
+
+def _damaged(path: Path, what: str) -> ModelFileError:
+    return ModelFileError(
+        what, where=str(path), remedy="nothing need be done where there is another; delete it if you like"
+    )
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunFolderError(
+            f"the folder for checkpoints cannot be made ({error.strerror or error})",
+            where=str(folder),
+            remedy="choose a folder in which you may write",
+        ) from error
+
+
 def _newest_first(folder: Path) -> list[Path]:
-    found = [path for path in folder.glob("*.safetensors") if _NAME.fullmatch(path.name)]
-    return sorted(found, key=lambda path: [int(part) for part in _NAME.fullmatch(path.name).group(1, 3)],  # type: ignore[union-attr]
-                  reverse=True)
+    ages = {}
+    for path in folder.glob("*.safetensors"):
+        match = _NAME.fullmatch(path.name)
+        if match is not None:
+            ages[path] = (int(match[1]), int(match[3]))
+    return sorted(ages, key=ages.__getitem__, reverse=True)
 
 
 def flatten(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

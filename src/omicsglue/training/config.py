@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from omicsglue.errors import OptionError
 from omicsglue.objective import ObjectiveWeights
 from omicsglue.training.stopping import PlateauConfig
 
@@ -17,7 +18,7 @@ class StageConfig:
     batch_size
         Cells of each modality in a step.
     max_steps
-        Steps after which the stage ends at the latest.
+        Steps after which the stage ends, at the close of the epoch that they fall in.
     max_epochs
         Epochs after which it ends at the latest, where given.
     learning_rate
@@ -38,26 +39,66 @@ class StageConfig:
         Negative edges for each positive one.
     graph_share
         Share of the graph's edges (both directions, self-loops) drawn as positives in a step.
-    validation
-        Share of the cells held out.
     plateau
         When to cut the learning rate and when to stop, by the validation loss.
     weights
         Weights of the objective's terms.
+
+    Raises
+    ------
+    OptionError
+        If a number is out of its range.
     """
 
     batch_size: int = 128
-    max_steps: int = 2000
+    max_steps: int = 2500
     max_epochs: int | None = None
     learning_rate: float = 2e-3
     warmup: int = 0
-    decay: float = 0.0
-    burn_in: int = 2000
+    decay: float = 0.5
+    burn_in: int = 500
     burn_in_noise: float = 1.5
     keep_noise: bool = False
-    ema: float = 0.99
+    ema: float = 0.995
     negatives: int = 10
     graph_share: float = 1 / 32
-    validation: float = 0.1
     plateau: PlateauConfig = field(default_factory=PlateauConfig)
     weights: ObjectiveWeights = field(default_factory=ObjectiveWeights)
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        steps = 1 if self.max_epochs is None else self.max_epochs
+        for name, good, needed in (
+            ("batch_size", self.batch_size >= 2, "2 or more"),
+            ("max_steps", self.max_steps >= 1, "1 or more"),
+            ("max_epochs", steps >= 1, "1 or more, or None"),
+            ("learning_rate", self.learning_rate > 0, "more than 0"),
+            ("warmup", self.warmup >= 0, "0 or more"),
+            ("decay", 0 <= self.decay <= 1, "between 0 and 1"),
+            ("burn_in", self.burn_in >= 0, "0 or more"),
+            ("burn_in_noise", self.burn_in_noise >= 0, "0 or more"),
+            ("ema", 0 <= self.ema < 1, "0 or more and less than 1"),
+            ("negatives", self.negatives >= 1, "1 or more"),
+            ("graph_share", 0 < self.graph_share <= 1, "more than 0 and at most 1"),
+        ):
+            if not good:
+                raise OptionError(
+                    f"{name} is {getattr(self, name)!r}",
+                    where="StageConfig",
+                    remedy=f"give a number that is {needed}",
+                )
+
+    def shortened(self, share: float) -> StageConfig:
+        """Return the same settings with a share of the steps, of burn-in and of the stopping rules."""
+        rules = self.plateau
+        return replace(
+            self,
+            max_steps=max(round(self.max_steps * share), 1),
+            burn_in=round(self.burn_in * share),
+            plateau=replace(
+                rules,
+                grace=round(rules.grace * share),
+                plateau=round(rules.plateau * share),
+                patience=round(rules.patience * share),
+            ),
+        )

@@ -22,7 +22,9 @@ def make_fabric(device: str = "auto", devices: int = 1) -> Fabric:
         If the device is unknown or not there.
     """
     if device not in DEVICES:
-        raise OptionError(f"there is no device {device!r}", where="--device", remedy=f"choose one of: {', '.join(DEVICES)}")
+        raise OptionError(
+            f"there is no device {device!r}", where="--device", remedy=f"choose one of: {', '.join(DEVICES)}"
+        )
     if device == "cuda" and not torch.cuda.is_available():
         raise OptionError(
             "torch finds no CUDA device here",
@@ -30,7 +32,9 @@ def make_fabric(device: str = "auto", devices: int = 1) -> Fabric:
             remedy="use --device cpu, or install a torch build with CUDA on a machine that has a GPU",
         )
     if devices != 1:
-        raise OptionError(f"devices is {devices}", where="--devices", remedy="one device is supported at present: use 1")
+        raise OptionError(
+            f"devices is {devices}", where="--devices", remedy="one device is supported at present: use 1"
+        )
     accelerator = "cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu"
     return Fabric(accelerator=accelerator, devices=devices)
 
@@ -39,18 +43,19 @@ def make_fabric(device: str = "auto", devices: int = 1) -> Fabric:
 def threads_limited(threads: int | None) -> Iterator[None]:
     """Use so many CPU threads inside the block; ``None`` leaves them as they are.
 
+    Afterwards torch has as many as before, whatever was called inside: numba, which scanpy's neighbour search
+    runs on, changes the number of the whole process, and with it speed and the last bits of results.
+
     Raises
     ------
     OptionError
         If the number is not positive.
     """
-    if threads is None:
-        yield
-        return
-    if threads < 1:
+    if threads is not None and threads < 1:
         raise OptionError(f"threads is {threads}", where="--threads", remedy="give 1 or more")
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    if threads is not None:
+        torch.set_num_threads(threads)
     try:
         yield
     finally:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -33,7 +33,8 @@ class Signals:
 def listening() -> Iterator[Signals]:
     """Turn SIGINT and SIGTERM into a request that is heard between steps; handlers are put back afterwards.
 
-    Signals can be handled in the main thread alone; elsewhere nothing changes.
+    A second SIGINT does not wait for the step to end. Signals can be handled in the main thread alone;
+    elsewhere nothing changes.
     """
     heard = Signals()
     if threading.current_thread() is not threading.main_thread():
@@ -41,6 +42,8 @@ def listening() -> Iterator[Signals]:
         return
 
     def ask(number: int, frame: FrameType | None) -> None:
+        if heard.asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
         heard.asked = True
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -48,12 +51,12 @@ def listening() -> Iterator[Signals]:
         yield heard
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 @dataclass
 class CheckpointKeeper:
-    """Saves checkpoints between steps: at the end of a stage, every so often at the end of an epoch, when asked to stop.
+    """Saves checkpoints between steps: at the end of a stage, every so often, and when asked to stop.
 
     Parameters
     ----------
@@ -61,12 +64,15 @@ class CheckpointKeeper:
         Where checkpoints go; ``None`` saves none.
     signals
         Whether the run has been asked to stop.
+    run
+        Digest of the run, by which its checkpoints are known again.
     minutes
         Time between checkpoints; 0 saves one after every epoch.
     """
 
     folder: Path | None
     signals: Signals
+    run: str = ""
     minutes: float = 1.0
     last: float = field(default_factory=time.monotonic)
 
@@ -78,9 +84,10 @@ class CheckpointKeeper:
         Interrupted
             If the run has been asked to stop; its state has been saved then.
         """
-        due = stage.state.epoch_steps == 0 and time.monotonic() - self.last >= 60 * self.minutes
+        open_epoch = stage.state.epoch_steps > 0
+        due = time.monotonic() - self.last >= 60 * self.minutes if self.minutes else not open_epoch
         if self.folder is not None and (due or stage.state.finished or self.signals.asked):
-            save_checkpoint(self.folder, stage.checkpoint())
+            save_checkpoint(self.folder, replace(stage.checkpoint(), run=self.run))
             self.last = time.monotonic()
         if self.signals.asked:
             raise Interrupted

@@ -1,80 +1,43 @@
 """The training loop: one loop, two players, one pass a step.
 
-A stage draws minibatches, takes steps, and closes an epoch with a validation pass and a row of history. Its whole
-state can be written and read back, so that a resumed run equals an uninterrupted one bit for bit.
+A stage draws minibatches, takes steps, and closes an epoch with a validation pass and a row of history. Its
+whole state can be written and read back, so that a resumed run equals an uninterrupted one bit for bit.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
-from omicsglue.data.batches import BatchLoader, Rows, Split, cell_batch, edge_batch, split_cells
-from omicsglue.data.modality import ModalityData
+from omicsglue.data.batches import BatchLoader, Rows, cell_batch, edge_batch
+from omicsglue.data.tensors import Batch
 from omicsglue.errors import TrainingError
-from omicsglue.graph.guidance import GuidanceGraph
 from omicsglue.graph.sampling import EdgeSampler
 from omicsglue.nn.network import Network, Noise
-from omicsglue.data.tensors import Batch
 from omicsglue.objective import evaluate
 from omicsglue.training.averaging import WeightAverage
-from omicsglue.training.checkpoint import Checkpoint, flatten, optimizer_tensors, restore_optimizer, unflatten
+from omicsglue.training.checkpoint import (
+    Checkpoint,
+    flatten,
+    optimizer_tensors,
+    restore_optimizer,
+    unflatten,
+)
 from omicsglue.training.config import StageConfig
 from omicsglue.training.progress import Reporter
+from omicsglue.training.state import Engine, Row, StageData, StageState
 from omicsglue.training.stopping import Plateau
 
-Row = dict[str, float | int | str]
 StepHook = Callable[["Stage"], None]
 VALIDATION_BLOCK = 1024
-
-
-@dataclass
-class StageState:
-    """Where a stage stands: plain counters, and the history and times of the run so far."""
-
-    step: int = 0
-    epoch: int = 0
-    epoch_steps: int = 0
-    seconds: float = 0.0
-    finished: bool = False
-    history: list[Row] = field(default_factory=list)
-    elapsed: dict[str, float] = field(default_factory=dict)
-
-    def next_stage(self) -> StageState:
-        """Return the state in which the next stage begins: history and times go on, counters start again."""
-        return StageState(history=list(self.history), elapsed=dict(self.elapsed))
-
-
-@dataclass(frozen=True)
-class StageData:
-    """What a stage trains on."""
-
-    modalities: Mapping[str, ModalityData]
-    splits: Mapping[str, Split]
-    graph: GuidanceGraph
-
-    @classmethod
-    def split(
-        cls, modalities: Mapping[str, ModalityData], graph: GuidanceGraph, fraction: float, seed: int
-    ) -> StageData:
-        """Hold out validation cells; the same seed holds out the same cells."""
-        rng = np.random.default_rng([seed, 1])
-        splits = {name: split_cells(len(data), fraction, rng) for name, data in modalities.items()}
-        return cls(modalities, splits, graph)
-
-    def weighted(self, weights: Mapping[str, npt.NDArray[np.float32]]) -> StageData:
-        """Return the same data with other balancing weights."""
-        modalities = {name: replace(data, weight=weights[name]) for name, data in self.modalities.items()}
-        return replace(self, modalities=modalities)
+FINITE_EVERY = 100  # steps between looks at the losses, each of which waits for the device
 
 
 class Stage:
@@ -84,16 +47,14 @@ class Stage:
     ----------
     name, order
         The stage's name, and its position in the run.
-    network
-        What is trained; at the end it holds the averaged weights.
+    engine
+        The network that is trained, on its device; at the end it holds the averaged weights.
     data
         Cells, split, and the guidance graph.
     config
         Settings.
     seed
         Seed of everything random in this stage.
-    fabric
-        Device and precision.
     state
         Where to begin; by default at the start of a run.
     """
@@ -102,20 +63,19 @@ class Stage:
         self,
         name: str,
         order: int,
-        network: Network,
+        engine: Engine,
         data: StageData,
         config: StageConfig,
         seed: int,
-        fabric: Fabric,
         state: StageState | None = None,
     ) -> None:
-        self.name, self.order, self.config, self.fabric, self.data = name, order, config, fabric, data
-        self.network = network.to(fabric.device)
+        self.name, self.order, self.config, self.data = name, order, config, data
+        self.fabric, self.network, self.module = engine.fabric, engine.network, engine.module
         self.optimizer = make_optimizer(self.network, config)
-        self.module, self.fabric_optimizer = fabric.setup(self.network, self.optimizer)
+        self._take_step = cast(Any, self.fabric.setup_optimizers(self.optimizer)).step
         self.average = WeightAverage(self.network, config.ema)
         self.rng = np.random.default_rng([seed, 2, order])
-        self.generator = torch.Generator(fabric.device).manual_seed(seed * 1000 + order)
+        self.generator = torch.Generator(self.fabric.device).manual_seed(seed * 1000 + order)
         sampler = EdgeSampler(data.graph, negatives=config.negatives)
         self.loader = BatchLoader(
             data.modalities,
@@ -171,25 +131,30 @@ class Stage:
         self.module.eval()
 
     def _step(self) -> None:
+        """Take one step; nothing in it waits for the device but a look at the losses now and then."""
         began = time.perf_counter()
-        rate = self._learning_rate()
+        rate = self.learning_rate()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         batch = self.loader.draw(self.rng).to(self.fabric.device)
-        out = self.module(batch, Noise(self.generator, self._noise_level()))
-        breakdown = evaluate(out, batch, self.config.weights)
-        self.fabric_optimizer.zero_grad()
+        weights = self.config.weights
+        out = self.module(batch, Noise(self.generator, self.noise_level()), weights.align)
+        breakdown = evaluate(out, batch, weights)
+        self.optimizer.zero_grad()
         self.fabric.backward(breakdown.total)
-        self.fabric_optimizer.step()
+        self._take_step()
         self.average.update()
         values = breakdown.values()
         self.sums = values if self.sums is None else self.sums + values
         self.names = breakdown.names
         self.state.step += 1
         self.state.epoch_steps += 1
+        if self.state.epoch_steps % FINITE_EVERY == 0:
+            self._check_finite(self._means())
         self.state.seconds += time.perf_counter() - began
 
-    def _learning_rate(self) -> float:
+    def learning_rate(self) -> float:
+        """Return the step size of the next step: warm-up, cuts on a plateau, and decay at the end."""
         config, step = self.config, self.state.step
         rate = config.learning_rate * self.plateau.rate
         total = self.epochs * self.epoch_length
@@ -197,36 +162,47 @@ class Stage:
             rate *= max((total - step) / (total * config.decay), 0.01)
         return rate * min((step + 1) / config.warmup, 1) if config.warmup else rate
 
-    def _noise_level(self) -> float:
+    def noise_level(self) -> float:
+        """Return the noise on the discriminator's input in the next step, in units of the spread of u."""
         config = self.config
-        if config.keep_noise or not config.burn_in:
-            return config.burn_in_noise if config.keep_noise else 0.0
+        if config.keep_noise:
+            return config.burn_in_noise
+        if not config.burn_in:
+            return 0.0
         return config.burn_in_noise * max(1 - self.state.step / config.burn_in, 0.0)
 
-    def _close_epoch(self, reporter: Reporter) -> None:
+    def _means(self) -> dict[str, float]:
+        """Return the losses averaged over the steps of the epoch so far."""
         assert self.sums is not None
+        return dict(zip(self.names, (self.sums / self.state.epoch_steps).tolist(), strict=True))
+
+    def _close_epoch(self, reporter: Reporter) -> None:
         state = self.state
+        began = time.perf_counter()
+        means = self._means()  # waits for the device, so that the time of the steps is theirs
+        state.seconds += time.perf_counter() - began
         state.epoch += 1
-        means = (self.sums / state.epoch_steps).tolist()
         row: Row = {"stage": self.name, "epoch": state.epoch, "steps": state.epoch_steps}
-        row |= {"seconds": round(state.seconds, 4), "learning_rate": self._learning_rate()}
-        row |= dict(zip(self.names, means, strict=True))
-        self._check_finite(row)
-        if all(len(split.validation) for split in self.data.splits.values()):
-            row |= {f"val_{name}": value for name, value in self._validate().items()}
-            self.plateau.update(float(row["val_vae_loss"]), state.step)
+        row |= {"seconds": round(state.seconds, 4), "learning_rate": self.optimizer.param_groups[0]["lr"]}
+        self._check_finite(means)
+        row |= means
+        if self.data.has_validation:
+            losses = {f"val_{name}": value for name, value in self._validate().items()}
+            self._check_finite(losses)
+            row |= losses
+            self.plateau.update(losses["val_vae_loss"], state.step)
         state.history.append(row)
         state.epoch_steps, state.seconds, self.sums = 0, 0.0, None
         state.finished = state.epoch >= self.epochs or self.plateau.stop
         reporter.epoch(row)
 
-    def _check_finite(self, row: Row) -> None:
-        wrong = [name for name in self.names if not math.isfinite(float(row[name]))]
+    def _check_finite(self, losses: Mapping[str, float]) -> None:
+        wrong = [name for name, value in losses.items() if not math.isfinite(value)]
         if wrong:
             raise TrainingError(
                 f"the loss is no longer a finite number ({', '.join(wrong)})",
-                where=f"stage {self.name}, epoch {row['epoch']}",
-                remedy="lower the learning rate, or look for extreme values in the data of the modality named",
+                where=f"stage {self.name}, step {self.state.step}",
+                remedy="lower the learning rate, or look for extreme values in the modality that is named",
             )
 
     @torch.no_grad()
@@ -236,29 +212,32 @@ class Stage:
         self.module.eval()
         names: list[str] = []
         sums, total = None, 0
-        for batch in self._validation_batches():
-            breakdown = evaluate(self.module(batch.to(self.fabric.device), Noise()), batch, self.config.weights)
+        for drawn in self._validation_batches():
+            batch = drawn.to(self.fabric.device)
+            breakdown = evaluate(self.module(batch, Noise()), batch, self.config.weights)
             cells = sum(len(c.library) for c in batch.cells.values())
             values = breakdown.values() * cells
-            sums, total, names = (values if sums is None else sums + values), total + cells, breakdown.names
+            sums = values if sums is None else sums + values
+            total, names = total + cells, breakdown.names
         self.module.train()
         self.average.swap()
         assert sums is not None
         return dict(zip(names, (sums / total).tolist(), strict=True))
 
-    def _validation_batches(self) -> list[Batch]:
-        """Return the held-out cells of all modalities in step, in as few batches as fit."""
-        blocks = max(math.ceil(len(s.validation) / VALIDATION_BLOCK) for s in self.data.splits.values())
+    def _validation_batches(self) -> Iterator[Batch]:
+        """Yield the held-out cells of all modalities in step, in as few batches as fit.
+
+        A modality with fewer held-out cells than there are batches begins anew, so that none is ever empty.
+        """
+        held = {name: split.validation for name, split in self.data.splits.items()}
+        blocks = max(math.ceil(len(rows) / VALIDATION_BLOCK) for rows in held.values())
         parts: dict[str, list[Rows]] = {
-            name: [rows for rows in np.array_split(s.validation, blocks)] for name, s in self.data.splits.items()
+            name: np.array_split(rows if len(rows) >= blocks else np.resize(rows, blocks), blocks)
+            for name, rows in held.items()
         }
-        return [
-            Batch(
-                {name: cell_batch(self.data.modalities[name], rows[i]) for name, rows in parts.items()},
-                self.validation_edges,
-            )
-            for i in range(blocks)
-        ]
+        for i in range(blocks):
+            cells = {name: cell_batch(self.data.modalities[name], rows[i]) for name, rows in parts.items()}
+            yield Batch(cells, self.validation_edges)
 
     def checkpoint(self) -> Checkpoint:
         """Return the whole state of the stage."""
@@ -271,7 +250,7 @@ class Stage:
         if self.sums is not None:
             tensors["sums"] = self.sums
         state: dict[str, Any] = {
-            "counters": {key: value for key, value in vars(self.state).items()},
+            "counters": dict(vars(self.state)),
             "names": self.names,
             "rng": self.rng.bit_generator.state,
             "plateau": self.plateau.state(),
@@ -280,7 +259,7 @@ class Stage:
         return Checkpoint(self.order, self.name, self.state.step, tensors, state)
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint of this stage; a finished one leaves the averaged weights in the network."""
+        """Go on from a checkpoint of this stage."""
         tensors, state = checkpoint.tensors, checkpoint.state
         self.network.load_state_dict(unflatten("network", tensors))
         for name, value in unflatten("average", tensors).items():

@@ -24,10 +24,10 @@ class PlateauConfig:
         Relative improvement that counts.
     """
 
-    grace: int = 0
-    plateau: int = 400
+    grace: int = 1000
+    plateau: int = 500
     factor: float = 0.1
-    patience: int = 800
+    patience: int = 1000
     tolerance: float = 1e-4
 
 

@@ -1,0 +1,111 @@
+"""What a stage of training works on, and where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+from lightning_fabric import Fabric
+from torch import nn
+
+from omicsglue.data.batches import Split, split_cells
+from omicsglue.data.modality import ModalityData
+from omicsglue.graph.guidance import GuidanceGraph
+from omicsglue.nn.network import Network
+
+Row = dict[str, float | int | str]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A network on its device, wrapped once for all stages.
+
+    Attributes
+    ----------
+    fabric
+        Device and precision.
+    network
+        The network itself.
+    module
+        The network as fabric runs it.
+    """
+
+    fabric: Fabric
+    network: Network
+    module: nn.Module
+
+    @classmethod
+    def start(cls, fabric: Fabric, network: Network) -> Engine:
+        """Move a network to fabric's device, in place, and wrap it."""
+        return cls(fabric, network, fabric.setup_module(network))
+
+
+@dataclass
+class StageState:
+    """Where a stage stands: plain counters, and the history and times of the run so far.
+
+    Attributes
+    ----------
+    step, epoch
+        Steps and epochs done in this stage.
+    epoch_steps, seconds
+        Steps done in the epoch that is open, and the time they took.
+    finished
+        Whether the stage has ended.
+    history
+        Rows of this stage and of those before it.
+    elapsed
+        Seconds by stage.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    epoch_steps: int = 0
+    seconds: float = 0.0
+    finished: bool = False
+    history: list[Row] = field(default_factory=list)
+    elapsed: dict[str, float] = field(default_factory=dict)
+
+    def next_stage(self) -> StageState:
+        """Return the state in which the next stage begins: history and times go on, counters start again."""
+        return StageState(history=list(self.history), elapsed=dict(self.elapsed))
+
+
+@dataclass(frozen=True)
+class StageData:
+    """What a stage trains on.
+
+    Attributes
+    ----------
+    modalities
+        The data, with their balancing weights.
+    splits
+        Which cells of each modality train, and which are held out.
+    graph
+        The guidance graph.
+    """
+
+    modalities: Mapping[str, ModalityData]
+    splits: Mapping[str, Split]
+    graph: GuidanceGraph
+
+    @classmethod
+    def split(
+        cls, modalities: Mapping[str, ModalityData], graph: GuidanceGraph, fraction: float, seed: int
+    ) -> StageData:
+        """Hold out validation cells; the same seed holds out the same cells."""
+        rng = np.random.default_rng([seed, 1])
+        splits = {name: split_cells(len(data), fraction, rng) for name, data in modalities.items()}
+        return cls(modalities, splits, graph)
+
+    def weighted(self, weights: Mapping[str, npt.NDArray[np.float32]]) -> StageData:
+        """Return the same data with other balancing weights."""
+        modalities = {name: replace(data, weight=weights[name]) for name, data in self.modalities.items()}
+        return replace(self, modalities=modalities)
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether every modality has cells held out."""
+        return all(len(split.validation) for split in self.splits.values())

@@ -1,0 +1,56 @@
+"""The record of a setup: written with a format, read back the same, through files too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pytest
+
+from omicsglue.data.setup import ModalitySetup, read_setup, write_setup
+from omicsglue.errors import InputError, OptionError
+
+
+@pytest.fixture
+def adata() -> ad.AnnData:
+    made = ad.AnnData(np.arange(1, 13, dtype=np.float32).reshape(4, 3))
+    made.obsm["X_pca"] = np.zeros((4, 2))
+    made.obs["donor"] = ["a", "b", "a", "b"]
+    return made
+
+
+def test_a_setup_survives_the_object_and_a_file(adata: ad.AnnData, tmp_path: Path) -> None:
+    setup = ModalitySetup(representation="X_pca", batch_key="donor")
+    write_setup(adata, setup)
+    assert read_setup(adata, "rna") == setup
+    adata.write_h5ad(tmp_path / "x.h5ad")
+    assert read_setup(ad.read_h5ad(tmp_path / "x.h5ad"), "rna") == setup
+
+
+def test_what_is_not_set_up_is_said(adata: ad.AnnData) -> None:
+    with pytest.raises(InputError, match=r"rna: the modality has not been set up"):
+        read_setup(adata, "rna")
+
+
+@pytest.mark.parametrize("record", [{}, {"format": 99, "likelihood": "nb"}])
+def test_another_format_is_refused(adata: ad.AnnData, record: dict[str, object]) -> None:
+    adata.uns["omicsglue"] = record
+    with pytest.raises(InputError, match="format"):
+        read_setup(adata, "rna")
+
+
+@pytest.mark.parametrize(
+    "setup",
+    [
+        ModalitySetup(likelihood="gauss"),
+        ModalitySetup(layer="counts"),
+        ModalitySetup(representation="X_lsi"),
+        ModalitySetup(batch_key="plate"),
+        ModalitySetup(labels_key="type"),
+    ],
+)
+def test_what_is_not_there_is_refused_and_nothing_is_written(adata: ad.AnnData, setup: ModalitySetup) -> None:
+    with pytest.raises((InputError, OptionError)):
+        write_setup(adata, setup)
+    assert "omicsglue" not in adata.uns

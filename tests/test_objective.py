@@ -1,0 +1,173 @@
+"""Terms of the objective against plain formulas, and what their weights do not depend on."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+from omicsglue.data.batches import slice_rows
+from omicsglue.data.tensors import Batch, CellBatch, EdgeBatch
+from omicsglue.nn.layers import DiagonalNormal
+from omicsglue.nn.network import NetworkOutput
+from omicsglue.objective import (
+    ObjectiveWeights,
+    align_terms,
+    data_terms,
+    evaluate,
+    graph_terms,
+    label_terms,
+)
+
+CELLS = {"rna": 4, "atac": 6}
+FEATURES = {"rna": 5, "atac": 8}
+LABELS = {"rna": [0, 1, -1, 2], "atac": [-1, -1, 2, 0, -1, 1]}
+WEIGHTS = ObjectiveWeights(data=0.7, kl=0.5, graph=0.03, align=0.05, label=0.2, modality={"atac": 3.0})
+
+
+def randn(*shape: int, seed: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def normal(n: int, seed: int) -> DiagonalNormal:
+    return DiagonalNormal(randn(n, 3, seed=seed), randn(n, 3, seed=seed + 1).exp())
+
+
+@pytest.fixture
+def batch() -> Batch:
+    cells = {}
+    for seed, (name, n) in enumerate(CELLS.items()):
+        counts = sp.csr_matrix(np.ones((n, FEATURES[name]), dtype=np.float32))
+        cells[name] = CellBatch(
+            counts=slice_rows(counts, np.arange(n)),
+            inputs=torch.zeros(n, 2),
+            library=torch.ones(n),
+            batch=torch.zeros(n, dtype=torch.int64),
+            weight=torch.rand(n, generator=torch.Generator().manual_seed(seed)),
+            label=torch.tensor(LABELS[name]),
+        )
+    present = torch.tensor([1.0, 1.0, 0.0, 0.0, 0.0])
+    ends = torch.zeros(5, dtype=torch.int64)
+    return Batch(cells, EdgeBatch(ends, ends, torch.ones(5), present))
+
+
+@pytest.fixture
+def out() -> NetworkOutput:
+    return NetworkOutput(
+        u={name: normal(n, seed) for seed, (name, n) in enumerate(CELLS.items())},
+        v=normal(13, 10),
+        nll={"rna": torch.tensor(20.0), "atac": torch.tensor(48.0)},
+        edge_logits=randn(5, seed=20),
+        modality_logits=randn(10, 2, seed=21),
+        label_logits=randn(10, 3, seed=22),
+    )
+
+
+def divergences(found: DiagonalNormal) -> list[float]:
+    return [
+        sum(0.5 * (m * m + s * s - 2 * math.log(s) - 1) for m, s in zip(mean, std, strict=True))
+        for mean, std in zip(found.mean.tolist(), found.std.tolist(), strict=True)
+    ]
+
+
+def cross_entropy(logits: list[float], truth: int) -> float:
+    return math.log(sum(math.exp(x) for x in logits)) - logits[truth]
+
+
+def test_data_terms_are_per_cell_and_feature(out: NetworkOutput, batch: Batch) -> None:
+    terms = {term.name: term for term in data_terms(out, batch, WEIGHTS)}
+    assert terms["data_nll_rna"].value.item() == pytest.approx(20 / 5)
+    assert terms["data_nll_atac"].value.item() == pytest.approx(48 / 8)
+    for name in CELLS:
+        expected = np.mean(divergences(out.u[name])) / FEATURES[name]
+        assert terms[f"data_kl_{name}"].value.item() == pytest.approx(expected, rel=1e-5)
+    weights = {name: term.weight for name, term in terms.items()}
+    assert weights == pytest.approx(
+        {"data_nll_rna": 0.7, "data_kl_rna": 0.35, "data_nll_atac": 2.1, "data_kl_atac": 1.05}
+    )
+
+
+def test_graph_terms_average_positives_and_negatives_apart(out: NetworkOutput, batch: Batch) -> None:
+    nll, kl = graph_terms(out, batch, WEIGHTS)
+    logits = out.edge_logits.tolist()
+    positive = np.mean([math.log1p(math.exp(-x)) for x in logits[:2]])
+    negative = np.mean([math.log1p(math.exp(x)) for x in logits[2:]])
+    assert nll.value.item() == pytest.approx((positive + negative) / 2, rel=1e-5)
+    assert kl.value.item() == pytest.approx(np.mean(divergences(out.v)) / 13, rel=1e-5)
+    assert (nll.weight, kl.weight) == pytest.approx((0.03 * 2, 0.03 * 2 * 0.5))
+
+
+def test_alignment_weighs_cells_by_their_balancing_weights(out: NetworkOutput, batch: Batch) -> None:
+    (term,) = align_terms(out, batch, WEIGHTS)
+    truth = [0] * 4 + [1] * 6
+    weight = torch.cat([cells.weight for cells in batch.cells.values()]).tolist()
+    losses = [cross_entropy(row, k) for row, k in zip(out.modality_logits.tolist(), truth, strict=True)]
+    assert term.value.item() == pytest.approx(np.mean(np.multiply(losses, weight)), rel=1e-5)
+    assert term.weight == 1  # the network reverses it with the strength of the alignment
+
+
+def test_labels_count_where_they_are_known(out: NetworkOutput, batch: Batch) -> None:
+    (term,) = label_terms(out, batch, WEIGHTS)
+    truth = [label for name in CELLS for label in LABELS[name]]
+    rows = zip(out.label_logits.tolist(), truth, strict=True)
+    losses = [cross_entropy(row, label) for row, label in rows if label >= 0]
+    assert term.value.item() == pytest.approx(np.mean(losses), rel=1e-5)
+    assert label_terms(out._replace(label_logits=None), batch, WEIGHTS) == []
+
+
+def test_a_batch_without_labels_costs_nothing(out: NetworkOutput, batch: Batch) -> None:
+    unknown = {
+        name: CellBatch(**{**vars(cells), "label": torch.full_like(cells.label, -1)})
+        for name, cells in batch.cells.items()
+    }
+    (term,) = label_terms(out, Batch(unknown, batch.edges), WEIGHTS)
+    assert term.value.item() == 0
+
+
+def test_the_total_is_the_weighted_sum_and_the_loss_of_autoencoders_leaves_out_the_rest(
+    out: NetworkOutput, batch: Batch
+) -> None:
+    found = evaluate(out, batch, WEIGHTS)
+    values = dict(zip(found.names, found.values().tolist(), strict=True))
+    weight = {term.name: term.weight for term in found.terms}
+    assert found.total.item() == pytest.approx(sum(weight[n] * values[n] for n in weight), rel=1e-5)
+    others = ("align", "label")
+    vae = sum(weight[name] * values[name] for name in weight if name not in others)
+    assert values["vae_loss"] == pytest.approx(vae, rel=1e-5)
+    assert set(others) < set(weight)
+
+
+def test_terms_do_not_depend_on_the_number_of_cells(out: NetworkOutput, batch: Batch) -> None:
+    def doubled(x: Tensor) -> Tensor:
+        return torch.cat([x, x])
+
+    twice = NetworkOutput(
+        u={name: DiagonalNormal(*map(doubled, found)) for name, found in out.u.items()},
+        v=out.v,
+        nll=out.nll,
+        edge_logits=doubled(out.edge_logits),
+        modality_logits=torch.cat([doubled(part) for part in out.modality_logits.split([4, 6])]),
+        label_logits=torch.cat([doubled(part) for part in out.label_logits.split([4, 6])]),
+    )
+    cells = {
+        name: CellBatch(
+            **{key: value if key == "counts" else doubled(value) for key, value in vars(found).items()}
+        )
+        for name, found in batch.cells.items()
+    }
+    edges = EdgeBatch(**{key: doubled(value) for key, value in vars(batch.edges).items()})
+    expected = evaluate(out, batch, WEIGHTS).values()
+    torch.testing.assert_close(evaluate(twice, Batch(cells, edges), WEIGHTS).values(), expected)
+
+
+def test_more_negatives_do_not_outweigh_positives(out: NetworkOutput, batch: Batch) -> None:
+    edges = batch.edges
+    more = torch.cat([torch.arange(5), torch.tensor([2, 3, 4]).repeat(9)])
+    many = EdgeBatch(**{key: value[more] for key, value in vars(edges).items()})
+    expected = graph_terms(out, batch, WEIGHTS)[0].value
+    found = graph_terms(out._replace(edge_logits=out.edge_logits[more]), Batch(batch.cells, many), WEIGHTS)
+    torch.testing.assert_close(found[0].value, expected)
