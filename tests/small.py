@@ -14,22 +14,42 @@ from omicsglue.datasets import simulate
 from omicsglue.graph import GuidanceGraph, from_genome
 from omicsglue.model import GLUE
 from omicsglue.nn.network import NetworkConfig
+from omicsglue.objective import ObjectiveWeights
 from omicsglue.recipe import Recipe
 from omicsglue.training.config import StageConfig
 from omicsglue.training.progress import Silent
+from omicsglue.training.stopping import PlateauConfig
 
-NETWORK = NetworkConfig(dim=8, width=32, depth=2)
+NETWORK = NetworkConfig(dim=8, width=32, depth=2, dropout=0.2)
 
 
-def quick_recipe(epochs: int = 2, *, seed: int = 0, batch_size: int = 32, **stage: Any) -> Recipe:
+WEIGHTS = ObjectiveWeights(data=1.0, kl=1.0, graph=0.02, align=0.05, label=0.02)
+# Every setting is spelled out: what is tested here does not depend on which defaults serve real data best
+SETTINGS: dict[str, Any] = {
+    "batch_size": 32,
+    "max_steps": 2000,
+    "learning_rate": 2e-3,
+    "warmup": 0,
+    "decay": 0.0,
+    "burn_in": 20,
+    "burn_in_noise": 1.5,
+    "ema": 0.99,
+    "negatives": 10,
+    "graph_share": 0.1,
+    "plateau": PlateauConfig(grace=0, plateau=400, factor=0.1, patience=800, tolerance=1e-4),
+    "weights": WEIGHTS,
+}
+
+
+def quick_recipe(epochs: int = 2, *, seed: int = 0, **stage: Any) -> Recipe:
     """Return a recipe of a few epochs on a small network; further settings are those of both stages."""
-    settings = {"batch_size": batch_size, "max_epochs": epochs, "burn_in": 20, "graph_share": 0.1, **stage}
-    config = StageConfig(**settings)
+    config = StageConfig(**{**SETTINGS, "max_epochs": epochs, **stage})
     return Recipe(
         network=NETWORK,
         pretrain=replace(config, keep_noise=True),
         train=config,
-        balancing=BalancingConfig(neighbours=10),
+        balancing=BalancingConfig(resolution=1.0, neighbours=10, cutoff=0.5, power=4.0),
+        validation=0.1,
         seed=seed,
     )
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.optimize import brentq
 
 from omicsglue.balancing import (
     BalancingConfig,
     balancing_weights,
     cluster_weights,
+    fuzzy_neighbours,
     leiden_clusters,
     unit_rows,
 )
@@ -130,3 +132,45 @@ def test_weights_are_repeatable_and_even_where_nothing_matches() -> None:
     assert np.array_equal(one["a"], two["a"])
     apart = balancing_weights({"a": u, "b": -u}, CONFIG, 0)
     assert (apart["a"] == 1).all()
+
+
+def test_neighbour_weights_are_those_of_umap() -> None:
+    # sums of each cell's own weights, before both directions are united, are log2 of the neighbours
+    x = np.random.default_rng(0).normal(size=(120, 6))
+    k = 10
+    distances = np.linalg.norm(x[:, None] - x[None], axis=2)
+    np.fill_diagonal(distances, np.inf)
+    one_way = np.zeros((120, 120))
+    for i, row in enumerate(distances):
+        nearest = np.argsort(row)[: k - 1]
+        beyond = row[nearest] - row[nearest[0]]
+        scale = brentq(lambda s, d=beyond: np.exp(-d / s).sum() - np.log2(k), 1e-6, 1e6)
+        one_way[i, nearest] = np.exp(-beyond / scale)
+    expected = one_way + one_way.T - one_way * one_way.T
+    np.testing.assert_allclose(fuzzy_neighbours(x, k).toarray(), expected, rtol=1e-6, atol=1e-9)
+
+
+def test_cells_in_one_place_have_neighbours_all_the_same() -> None:
+    found = fuzzy_neighbours(np.ones((30, 4)), 10)
+    assert np.isfinite(found.data).all()
+    assert found.max() <= 1 + 1e-9
+    assert set(leiden_clusters(np.ones((30, 4), dtype=np.float32), CONFIG, 0)) <= set(range(30))
+
+
+def test_many_cells_are_clustered_by_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    u = blobs([80, 50, 30], 0)
+    types = np.repeat([0, 1, 2], [80, 50, 30])
+    monkeypatch.setattr("omicsglue.balancing.MOST_CELLS", 60)
+    labels = leiden_clusters(u, CONFIG, 0)
+    assert all(len(set(types[labels == cluster])) == 1 for cluster in np.unique(labels))
+    assert sorted(set(labels.tolist())) == list(range(labels.max() + 1))
+    assert np.array_equal(labels, leiden_clusters(u, CONFIG, 0))
+
+
+def test_ten_thousand_cells_are_clustered() -> None:
+    rng = np.random.default_rng(0)
+    types = rng.integers(4, size=10_000)
+    u = (4 * np.eye(4, 10)[types] + rng.normal(size=(10_000, 10))).astype(np.float32)
+    labels = leiden_clusters(u, CONFIG, 0)
+    purity = sum(np.bincount(types[labels == cluster]).max() for cluster in np.unique(labels))
+    assert purity > 0.95 * len(types)

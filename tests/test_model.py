@@ -27,10 +27,9 @@ from omicsglue.errors import (
 )
 from omicsglue.graph import GuidanceGraph, compose
 from omicsglue.metrics import foscttm
-from omicsglue.objective import ObjectiveWeights
 from omicsglue.training.interrupt import Interrupted
 from omicsglue.training.progress import Silent
-from small import quick_recipe, representation, same_history, small_graph, small_modalities, trained
+from small import WEIGHTS, quick_recipe, representation, same_history, small_graph, small_modalities, trained
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -153,7 +152,7 @@ def test_negative_edges_push_features_apart(small_pair: Pair) -> None:
     graph = small_graph(small_pair)
     sign = np.where(np.arange(graph.n_edges) % 2, -1, 1).astype(np.int8)
     signed = replace(graph, sign=sign)
-    model = trained(small_pair, quick_recipe(20, weights=ObjectiveWeights(graph=2.0)), signed)
+    model = trained(small_pair, quick_recipe(20, weights=replace(WEIGHTS, graph=2.0)), signed)
     v = model.get_feature_embedding().to_numpy()
     product = (v[signed.source] * v[signed.target]).sum(1)
     assert all(np.isfinite(u).all() for u in embeddings(model))
@@ -161,7 +160,7 @@ def test_negative_edges_push_features_apart(small_pair: Pair) -> None:
 
 
 def label_losses(pair: Pair, weight: float) -> pd.Series:
-    recipe = quick_recipe(15, weights=ObjectiveWeights(label=weight, align=0.0))
+    recipe = quick_recipe(15, weights=replace(WEIGHTS, label=weight, align=0.0))
     return trained(pair, replace(recipe, balancing=None)).history["val_label"]
 
 

@@ -28,10 +28,15 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 Modalities = dict[str, ModalityData]
-STEPS = [(stage, step) for stage in ("pretrain", "train") for step in (1, 3, 5, 7, 10)]
-# Five steps an epoch, ten a stage; every schedule at work
+STEPS = [(stage, step) for stage in ("pretrain", "train") for step in (1, 5, 7, 10, 12, 15)]
+# Five steps an epoch, fifteen a stage; every schedule at work, and a cut of the rate before the third epoch
 RECIPE = quick_recipe(
-    2, warmup=3, decay=0.5, burn_in=8, ema=0.9, plateau=PlateauConfig(plateau=5, patience=50, tolerance=0.9)
+    3,
+    warmup=3,
+    decay=0.5,
+    burn_in=8,
+    ema=0.9,
+    plateau=PlateauConfig(grace=0, plateau=5, patience=50, tolerance=0.9),
 )
 
 
@@ -99,6 +104,11 @@ def test_one_seed_gives_one_result(
 ) -> None:
     again = Run(data, graph, RECIPE)
     assert_same(whole, (again, again()))
+
+
+def test_the_rate_is_cut_before_the_third_epoch(whole: tuple[Run, Outcome]) -> None:
+    rates = [row["learning_rate"] for row in whole[1].history if row["stage"] == "train"]
+    assert rates[2] < 0.05 * rates[1]  # so that what is resumed depends on the state of the rules too
 
 
 def test_balancing_leaves_the_number_of_threads(data: Modalities, graph: GuidanceGraph) -> None:
@@ -199,9 +209,9 @@ def test_pretraining_keeps_its_noise_and_training_anneals_it(data: Modalities, g
         Silent(),
         on_step=lambda stage: levels.setdefault(stage.name, []).append(stage.noise_level()),
     )
-    assert levels["pretrain"] == [1.5] * 10
+    assert levels["pretrain"] == [1.5] * 15
     assert levels["train"][0] == pytest.approx(1.5 * 7 / 8)
-    assert levels["train"][7:] == [0.0] * 3
+    assert levels["train"][7:] == [0.0] * 8
 
 
 def test_without_balancing_there_is_one_stage(data: Modalities, graph: GuidanceGraph) -> None:

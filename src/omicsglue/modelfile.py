@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from omicsglue.balancing import BalancingConfig
@@ -96,7 +96,9 @@ def write_model(folder: Path, model: SavedModel) -> None:
     tensors = flatten("network", model.network) | flatten("weight", weights)
     tensors |= flatten("edges", {name: torch.tensor(getattr(graph, name)) for name in EDGES})
     with atomic_directory(folder) as temporary:
-        save_file({name: value.cpu().contiguous() for name, value in tensors.items()}, temporary / WEIGHTS)
+        # written by Python, so that the user's umask holds and colleagues can read it
+        body = save({name: value.cpu().contiguous() for name, value in tensors.items()})
+        (temporary / WEIGHTS).write_bytes(body)
         record = {
             "format": FORMAT,
             "weights_sha256": sha256_of(temporary / WEIGHTS),

@@ -6,7 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from command_line_cases import CASES, CommandCase, as_json, command, contents, made, spoken
+from command_line_cases import (
+    CASES,
+    CommandCase,
+    as_json,
+    command,
+    contents,
+    made,
+    spoken,
+    unfinished,
+    with_value,
+)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)
@@ -43,3 +53,14 @@ def test_quiet_and_json_logs_exclude_each_other() -> None:
         code, _, told = spoken(command("--quiet", "--json-logs"))
     assert code == 2
     assert "--quiet and --json-logs exclude each other" in told
+
+
+def test_a_bad_input_leaves_the_run_that_was_to_be_replaced() -> None:
+    with made():
+        unfinished()
+        Path("RUN/report.html").write_text("of the earlier run", encoding="utf-8")
+        arguments = with_value(-2)
+        before = contents(Path())
+        for more in (["--overwrite"], ["--overwrite", "--seed=-1"], ["--overwrite", "--device=gpu"]):
+            assert spoken([*arguments, *more])[0] == 2
+        assert contents(Path()) == before

@@ -23,7 +23,7 @@ from omicsglue.training.loop import Stage
 from omicsglue.training.progress import Silent
 from omicsglue.training.state import Engine, StageData
 from omicsglue.training.stopping import PlateauConfig
-from small import NETWORK, quick_recipe, small_graph
+from small import NETWORK, WEIGHTS, quick_recipe, small_graph
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -163,6 +163,17 @@ def test_at_the_end_the_network_holds_the_average(stages: Stages) -> None:
     plain = stages(max_epochs=2, ema=0.0)
     plain.run(Silent(), ignore)
     assert torch.equal(plain.network.encoders["rna"].loc.weight, live[-1])
+
+
+def test_the_strength_of_alignment_is_that_of_the_stage(stages: Stages) -> None:
+    weights, aligns = [], []
+    for strength in (0.0, 2.0):
+        stage = stages(max_epochs=4, burn_in=0, weights=replace(WEIGHTS, align=strength))
+        stage.run(Silent(), ignore)
+        weights.append(stage.network.encoders["rna"].loc.weight.detach())
+        aligns.append(stage.state.history[-1]["align"])
+    assert not torch.equal(*weights)
+    assert aligns[1] > aligns[0] + 0.02  # the discriminator is fooled where encoders work against it
 
 
 def test_validation_leaves_no_trace(stages: Stages) -> None:

@@ -149,8 +149,8 @@ class _Job:
         self.clock = Clock()
         self.reporter.stage("read")
         read = read_inputs(self.given, self.options)
-        record = self._first_record(read)
         self.clock.lap("read")
+        record = self._first_record(read)
         if resume and self._is_finished(record):
             return self._reopen()
         self.reporter.stage("prepare")

@@ -51,12 +51,12 @@ class StageConfig:
     """
 
     batch_size: int = 128
-    max_steps: int = 2500
+    max_steps: int = 3000
     max_epochs: int | None = None
     learning_rate: float = 2e-3
     warmup: int = 0
     decay: float = 0.5
-    burn_in: int = 500
+    burn_in: int = 250
     burn_in_noise: float = 1.5
     keep_noise: bool = False
     ema: float = 0.995

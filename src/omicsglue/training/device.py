@@ -43,8 +43,8 @@ def make_fabric(device: str = "auto", devices: int = 1) -> Fabric:
 def threads_limited(threads: int | None) -> Iterator[None]:
     """Use so many CPU threads inside the block; ``None`` leaves them as they are.
 
-    Afterwards torch has as many as before, whatever was called inside: numba, which scanpy's neighbour search
-    runs on, changes the number of the whole process, and with it speed and the last bits of results.
+    Afterwards torch has as many as before, whatever was called inside: some libraries (numba, for one) change
+    the number for the whole process, and with it the speed and the last bits of what follows.
 
     Raises
     ------
