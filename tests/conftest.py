@@ -51,3 +51,11 @@ def small_model(small_pair: dict[str, AnnData]) -> GLUE:
     from small import quick_recipe, trained
 
     return trained(small_pair, quick_recipe(40))
+
+
+@pytest.fixture(scope="session")
+def brief_model(small_pair: dict[str, AnnData]) -> GLUE:
+    """Return a model of the small pair, trained for an epoch; not to be changed."""
+    from small import quick_recipe, trained
+
+    return trained(small_pair, quick_recipe(1))

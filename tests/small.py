@@ -90,3 +90,20 @@ def trained(
 def same_history(one: list[dict[str, Any]], two: list[dict[str, Any]]) -> bool:
     """Return whether two histories are the same but for the time that they took."""
     return [{**row, "seconds": 0} for row in one] == [{**row, "seconds": 0} for row in two]
+
+
+def copies(pair: Mapping[str, AnnData]) -> dict[str, AnnData]:
+    """Return modalities that may be changed."""
+    return {name: adata.copy() for name, adata in pair.items()}
+
+
+def embeddings(model: GLUE) -> list[np.ndarray]:
+    """Return the cell embeddings of all modalities."""
+    return [model.get_latent_representation(name) for name in model.modalities]
+
+
+def assert_same_model(one: GLUE, two: GLUE) -> None:
+    """Check that two models give the same bits and had the same course."""
+    for found, expected in zip(embeddings(one), embeddings(two), strict=True):
+        assert np.array_equal(found, expected)
+    assert same_history(one.history.to_dict("records"), two.history.to_dict("records"))

@@ -198,7 +198,7 @@ class GLUE:
         folder = Path(checkpoints) if checkpoints is not None else None
         run = run_digest(self._data, self.graph, recipe, fabric.device.type) if folder is not None else ""
         saved = _checkpoint(folder, run, resume=resume) if folder is not None else None
-        reporter = reporter or LiveBar()
+        speaker = reporter or LiveBar()
         self._outcome = None
         self._build()
         try:
@@ -209,12 +209,13 @@ class GLUE:
                     self.graph,
                     recipe,
                     fabric,
-                    reporter,
+                    speaker,
                     on_step=CheckpointKeeper(folder, signals, run, checkpoint_minutes),
                     resume=saved,
                 )
         finally:
-            reporter.close()
+            if reporter is None:
+                speaker.close()
 
     def _limited(self, max_epochs: int | None) -> Recipe:
         if max_epochs is not None and max_epochs < 1:

@@ -153,7 +153,8 @@ def _check_features_apart(modalities: Mapping[str, AnnData]) -> None:
             if len(shared):
                 prefixed = f"{second}.var_names = '{second}:' + {second}.var_names"
                 raise InputError(
-                    f"the same feature names occur in {first!r} and {second!r}: {examples(shared)}",
+                    f"the same feature names occur in both: {examples(shared)}",
+                    where=f"{first} and {second}",
                     remedy=f"add a prefix to one of them, such as {prefixed}",
                 )
 
