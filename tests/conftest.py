@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-os.environ.setdefault("NUMBA_NUM_THREADS", "1")  # before numba is loaded: small things are slower on more
+# Before the libraries are loaded: small things are slower on several threads
+for variable in ("NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
 
 if TYPE_CHECKING:
     from anndata import AnnData

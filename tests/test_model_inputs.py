@@ -191,9 +191,8 @@ def test_the_users_objects_are_not_changed(small_pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("cells", [2, 3, 10, 40])
-def test_few_cells(cells: int) -> None:
-    pair = small_modalities(160)
-    few = {name: adata[:cells].copy() for name, adata in pair.items()}
+def test_few_cells(small_pair: Pair, cells: int) -> None:
+    few = {name: adata[:cells].copy() for name, adata in small_pair.items()}
     with pytest.warns(OmicsGlueWarning, match="fewer than a batch of 64"):
         model = trained(few, quick_recipe(2, batch_size=64))
     assert all(u.shape == (cells, 8) and np.isfinite(u).all() for u in embeddings(model))

@@ -12,16 +12,24 @@ import pandas as pd
 import torch
 
 from omicsglue.data import checks
-from omicsglue.data.modality import EncoderInput, ModalityData, encoder_input, label_names, resolve
+from omicsglue.data.modality import (
+    EncoderInput,
+    ModalityData,
+    as_modalities,
+    check_dimensions,
+    check_same_modalities,
+    encoder_input,
+    label_names,
+    resolve,
+)
 from omicsglue.data.setup import ModalitySetup, read_setup, write_setup
-from omicsglue.errors import InputError, ModelFileError, NotTrainedError, OptionError, examples
+from omicsglue.errors import ModelFileError, NotTrainedError, OptionError
 from omicsglue.graph import GuidanceGraph
 from omicsglue.graph import check as check_graph
-from omicsglue.io import remove_partial
 from omicsglue.modelfile import SavedModality, SavedModel, read_model, write_model
 from omicsglue.nn.build import build_network
 from omicsglue.recipe import Outcome, Recipe, embed, follow, run_digest
-from omicsglue.training.checkpoint import Checkpoint, check_no_checkpoints, newest_checkpoint
+from omicsglue.training.checkpoint import checkpoint_to_follow
 from omicsglue.training.device import make_fabric, threads_limited
 from omicsglue.training.interrupt import CheckpointKeeper, listening
 from omicsglue.training.progress import LiveBar, Reporter
@@ -197,7 +205,7 @@ class GLUE:
             )
         folder = Path(checkpoints) if checkpoints is not None else None
         run = run_digest(self._data, self.graph, recipe, fabric.device.type) if folder is not None else ""
-        saved = _checkpoint(folder, run, resume=resume) if folder is not None else None
+        saved = checkpoint_to_follow(folder, run, resume=resume) if folder is not None else None
         speaker = reporter or LiveBar()
         self._outcome = None
         self._build()
@@ -350,7 +358,7 @@ class GLUE:
         """
         saved = read_model(Path(folder))
         modalities = as_modalities(data)
-        _check_same_modalities(list(saved.modalities), list(modalities), str(folder))
+        check_same_modalities(list(saved.modalities), list(modalities), str(folder))
         model = cls.__new__(cls)
         model.recipe, model.graph, model.labels = saved.recipe, saved.graph, saved.labels
         model.setups = {name: known.setup for name, known in saved.modalities.items()}
@@ -364,7 +372,7 @@ class GLUE:
                 batches=known.batches,
                 labels=saved.labels,
             )
-            _check_dimensions(cells.inputs, known.inputs, name)
+            check_dimensions(cells.inputs, known.inputs, name)
             model._data[name] = cells
         names = {name: modalities[name].var_names for name in saved.modalities}
         model.graph_report = check_graph(model.graph, names)
@@ -398,45 +406,5 @@ class GLUE:
     def _other_input(self, modality: str, adata: AnnData) -> EncoderInput:
         known = self._cells(modality)
         inputs = encoder_input(modality, adata, self.setups[modality], list(known.features))
-        _check_dimensions(inputs, known.inputs.shape[1], modality)
+        check_dimensions(inputs, known.inputs.shape[1], modality)
         return inputs
-
-
-def as_modalities(data: Mapping[str, AnnData] | MuData) -> dict[str, AnnData]:
-    """Return the modalities of a mapping or a MuData, in order, after checking that they go together."""
-    mod = getattr(data, "mod", data)
-    if not isinstance(mod, Mapping):
-        raise InputError(
-            f"the data are a {type(data).__name__}",
-            where="GLUE",
-            remedy='give modalities by name, such as {"rna": rna, "atac": atac}, or a MuData',
-        )
-    modalities = {str(name): adata for name, adata in mod.items()}
-    checks.check_modalities(modalities)
-    return modalities
-
-
-def _checkpoint(folder: Path, run: str, *, resume: bool) -> Checkpoint | None:
-    """Return the checkpoint to go on from; without ``resume`` there must be none."""
-    if not resume:
-        check_no_checkpoints(folder)
-    remove_partial(folder)
-    return newest_checkpoint(folder, run) if resume else None
-
-
-def _check_dimensions(inputs: EncoderInput, expected: int, where: str) -> None:
-    if inputs.shape[1] != expected:
-        raise InputError(
-            f"the representation has {inputs.shape[1]} dimensions, the model knows {expected}",
-            where=where,
-            remedy="project the cells with the loadings that were used for training",
-        )
-
-
-def _check_same_modalities(expected: list[str], found: list[str], where: str) -> None:
-    if set(expected) != set(found):
-        raise InputError(
-            f"the model knows the modalities {examples(expected)}, the data are of {examples(found)}",
-            where=where,
-            remedy="give the modalities on which the model was trained, by the same names",
-        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,9 @@ from anndata import AnnData
 from omicsglue.data import checks
 from omicsglue.data.setup import ModalitySetup
 from omicsglue.errors import InputError, examples
+
+if TYPE_CHECKING:
+    from mudata import MuData
 
 EncoderInput = npt.NDArray[np.float32] | sp.csr_matrix
 
@@ -152,6 +156,58 @@ def label_names(data: Mapping[str, AnnData], setups: Mapping[str, ModalitySetup]
             checks.check_key(data[name], "obs", setup.labels_key, where=name)
             found |= {str(label) for label in data[name].obs[setup.labels_key].dropna().unique()}
     return tuple(sorted(found))
+
+
+def as_modalities(data: Mapping[str, AnnData] | MuData) -> dict[str, AnnData]:
+    """Return the modalities of a mapping or a MuData, in order, after checking that they go together.
+
+    Raises
+    ------
+    InputError, OptionError
+        If they do not, or the data are something else.
+    """
+    mod = getattr(data, "mod", data)
+    if not isinstance(mod, Mapping):
+        raise InputError(
+            f"the data are a {type(data).__name__}",
+            where="GLUE",
+            remedy='give modalities by name, such as {"rna": rna, "atac": atac}, or a MuData',
+        )
+    modalities = {str(name): adata for name, adata in mod.items()}
+    checks.check_modalities(modalities)
+    return modalities
+
+
+def check_dimensions(inputs: EncoderInput, expected: int, where: str) -> None:
+    """Check that an encoder's input is as wide as the model knows it.
+
+    Raises
+    ------
+    InputError
+        If it is not.
+    """
+    if inputs.shape[1] != expected:
+        raise InputError(
+            f"the representation has {inputs.shape[1]} dimensions, the model knows {expected}",
+            where=where,
+            remedy="project the cells with the loadings that were used for training",
+        )
+
+
+def check_same_modalities(expected: list[str], found: list[str], where: str) -> None:
+    """Check that data are of the modalities that a model knows, in whatever order.
+
+    Raises
+    ------
+    InputError
+        If they are not.
+    """
+    if set(expected) != set(found):
+        raise InputError(
+            f"the model knows the modalities {examples(expected)}, the data are of {examples(found)}",
+            where=where,
+            remedy="give the modalities on which the model was trained, by the same names",
+        )
 
 
 def _label_codes(adata: AnnData, key: str | None, labels: Sequence[str]) -> npt.NDArray[np.int64]:

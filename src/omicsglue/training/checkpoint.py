@@ -18,7 +18,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from omicsglue.errors import ModelFileError, OmicsGlueWarning, RunFolderError, examples
-from omicsglue.io import atomic_path
+from omicsglue.io import atomic_path, remove_partial
 
 FORMAT = 1
 KEPT = 2  # the newest, and the one before in case the newest is damaged
@@ -164,6 +164,22 @@ def check_no_checkpoints(folder: Path) -> None:
             where=str(folder),
             remedy="go on from them with resume, or remove them, or choose another folder",
         )
+
+
+def checkpoint_to_follow(folder: Path, run: str, *, resume: bool) -> Checkpoint | None:
+    """Return the checkpoint to go on from; without ``resume`` there must be none.
+
+    Files that an interrupted process was writing are removed.
+
+    Raises
+    ------
+    RunFolderError
+        As :func:`newest_checkpoint` and :func:`check_no_checkpoints`.
+    """
+    if not resume:
+        check_no_checkpoints(folder)
+    remove_partial(folder)
+    return newest_checkpoint(folder, run) if resume else None
 
 
 def _digest(tensors: Mapping[str, Tensor], state: str) -> str:
