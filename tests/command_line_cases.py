@@ -264,7 +264,7 @@ CASES = [
     CommandCase("a single cell", lambda: with_rows(1), ("rna", "cell")),
     CommandCase("duplicate names of cells", lambda: with_names("obs"), ("rna.obs_names", "cell1")),
     CommandCase("duplicate names of features", lambda: with_names("var"), ("rna.var_names", "Gene1")),
-    CommandCase("the same feature name in two modalities", shared_features, ("'rna'", "'atac'", "Gene1")),
+    CommandCase("the same feature name in two modalities", shared_features, ("rna and atac", "Gene1")),
     CommandCase(
         "name that stands for something else",
         lambda: command("--modality", "graph=rna.h5ad"),
