@@ -266,7 +266,9 @@ def test_modalities_that_do_not() -> None:
         checks.check_modalities({"rna": rna})
     with pytest.raises(InputError, match="same object is given as 'rna' and as 'atac'"):
         checks.check_modalities({"rna": rna, "atac": rna})
-    with pytest.raises(InputError, match="rna and protein: the same feature names occur in both: gene1, gene3") as caught:
+    with pytest.raises(
+        InputError, match="rna and protein: the same feature names occur in both: gene1, gene3"
+    ) as caught:
         checks.check_modalities({"rna": rna, "protein": protein})
     assert "'protein:' + protein.var_names" in caught.value.remedy
 
