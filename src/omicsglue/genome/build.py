@@ -24,6 +24,8 @@ _WIDEST = 5000
 # On real data the ratio was 6 to 62 on the right build and 0.7 to 1.3 on another genome's; how these limits
 # were chosen is told in docs/guidance-graph.md.
 _RIGHT, _SUSPECT, _LEVEL = 4.0, 1.7, 1e-3
+# With fewer genes or peaks, the displaced peaks are too few and too dependent to say what chance gives.
+_FEWEST_GENES, _FEWEST_PEAKS = 20, 100
 # Sets of distal elements, from which promoters were taken out, avoid TSSs on the right build (ratio 0.2).
 _AVOIDING = 0.5
 
@@ -66,9 +68,12 @@ class BuildAgreement:
         True where the peaks are hardly nearer to TSSs than by chance (ratio under 1.7) and there are enough
         of them to tell: as few near peaks as were seen have a chance of under 0.001 if the true ratio is 4.
         Peaks that clearly avoid TSSs (ratio under 0.5, chance of so few under 0.001 if the true ratio is 1)
-        are distal elements on the right build, and are let pass.
+        are distal elements on the right build, and are let pass. Fewer than 20 genes or 100 peaks are never
+        suspicious: they cannot tell.
         """
         if not self.are_peaks or not self.expected > 0:
+            return False
+        if self.n_genes < _FEWEST_GENES or self.n_peaks < _FEWEST_PEAKS:
             return False
         seen, chance = round(self.observed * self.n_peaks), self.expected * self.n_peaks
         avoiding = self.ratio < _AVOIDING and pdtr(seen, chance) < _LEVEL
