@@ -17,10 +17,10 @@ OUT ?= demo
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: help demo test lint format types imports docs errors bench constraints clean
+.PHONY: help demo test lint format types imports docs errors bench bench-speed constraints clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.base ## simulate two modalities, integrate them, write demo/report.html
 	$(BIN)/omicsglue demo --out $(OUT)
@@ -53,13 +53,16 @@ errors: $(VENV)/.test ## write docs/errors.md anew from the messages
 bench: $(VENV)/.test ## measure speed and quality
 	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
 
+bench-speed: $(VENV)/.base ## measure speed beside scglue, in .venv-scglue (an hour; BENCH_ARGS=--small: 10 minutes)
+	$(BIN)/python benchmarks/speed.py $(BENCH_ARGS)
+
 constraints: $(VENV)/.dev ## write the installed versions to constraints.txt
 	@{ sed '/^[^#]/,$$d' constraints.txt; \
 	   $(PIP) freeze --exclude-editable | sed 's/+[A-Za-z0-9.]*$$//'; } > constraints.new
 	@mv constraints.new constraints.txt
 
 clean: ## remove what the other targets made, .venv among it
-	rm -rf $(VENV) demo docs/_build docs/api build dist .pytest_cache .mypy_cache .ruff_cache \
+	rm -rf $(VENV) .venv-scglue demo docs/_build docs/api build dist .pytest_cache .mypy_cache .ruff_cache \
 	  .import_linter_cache .hypothesis .coverage
 	find src tests docs benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 

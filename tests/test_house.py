@@ -72,7 +72,8 @@ def test_file_is_of_a_size_to_read(path: Path) -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_no_global_state_of_random_numbers_is_touched(path: Path) -> None:
     code = path.read_text(encoding="utf-8")
-    assert not re.search(r"np\.random\.seed|random\.seed\(|seed_everything|torch\.set_rng_state", code)
+    assert not re.search(r"\.random\.seed|seed_everything|torch\.set_rng_state", code)
+    assert "random.seed(" not in code or "random" not in names_of_imports(code)  # else it is a variable
     assert "torch.manual_seed" not in code or "torch.random.fork_rng" in code
 
 
@@ -126,6 +127,17 @@ def test_examples_in_docstrings_hold(name: str) -> None:
     if ">>>" not in (importlib.util.find_spec(name).loader.get_source(name) or ""):  # type: ignore[union-attr]
         return
     assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+def names_of_imports(code: str) -> set[str]:
+    imports = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Import | ast.ImportFrom)]
+    return {alias.asname or alias.name.partition(".")[0] for node in imports for alias in node.names}
+
+
+def test_a_module_named_random_is_told_from_a_variable() -> None:
+    for line in ("import random", "from numpy import random", "import numpy.random as random"):
+        assert "random" in names_of_imports(line)
+    assert "random" not in names_of_imports("from omicsglue.nn.randomness import Randomness")
 
 
 def imported_packages(path: Path) -> set[str]:

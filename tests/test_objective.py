@@ -12,12 +12,13 @@ from torch import Tensor
 
 from omicsglue.data.batches import slice_rows
 from omicsglue.data.tensors import Batch, CellBatch, EdgeBatch
-from omicsglue.nn.layers import DiagonalNormal
+from omicsglue.nn.layers import DiagonalNormal, Draw
 from omicsglue.nn.network import NetworkOutput
 from omicsglue.objective import (
     ObjectiveWeights,
     align_terms,
     data_terms,
+    discrepancy_terms,
     evaluate,
     graph_terms,
     label_terms,
@@ -34,7 +35,11 @@ def randn(*shape: int, seed: int) -> Tensor:
 
 
 def normal(n: int, seed: int) -> DiagonalNormal:
-    return DiagonalNormal(randn(n, 3, seed=seed), randn(n, 3, seed=seed + 1).exp())
+    return DiagonalNormal(torch.cat([randn(n, 3, seed=seed), randn(n, 3, seed=seed + 1)], dim=1))
+
+
+CELL_NORMALS = {name: normal(n, seed) for seed, (name, n) in enumerate(CELLS.items())}
+FEATURE_NORMALS = normal(13, 10)
 
 
 @pytest.fixture
@@ -58,8 +63,9 @@ def batch() -> Batch:
 @pytest.fixture
 def out() -> NetworkOutput:
     return NetworkOutput(
-        u={name: normal(n, seed) for seed, (name, n) in enumerate(CELLS.items())},
-        v=normal(13, 10),
+        u={name: found.draw(None) for name, found in CELL_NORMALS.items()},
+        means={name: found.mean for name, found in CELL_NORMALS.items()},
+        v=FEATURE_NORMALS.draw(None),
         nll={"rna": torch.tensor(20.0), "atac": torch.tensor(48.0)},
         edge_logits=randn(5, seed=20),
         modality_logits=randn(10, 2, seed=21),
@@ -83,7 +89,7 @@ def test_data_terms_are_per_cell_and_feature(out: NetworkOutput, batch: Batch) -
     assert terms["data_nll_rna"].value.item() == pytest.approx(20 / 5)
     assert terms["data_nll_atac"].value.item() == pytest.approx(48 / 8)
     for name in CELLS:
-        expected = np.mean(divergences(out.u[name])) / FEATURES[name]
+        expected = np.mean(divergences(CELL_NORMALS[name])) / FEATURES[name]
         assert terms[f"data_kl_{name}"].value.item() == pytest.approx(expected, rel=1e-5)
     weights = {name: term.weight for name, term in terms.items()}
     assert weights == pytest.approx(
@@ -97,7 +103,7 @@ def test_graph_terms_average_positives_and_negatives_apart(out: NetworkOutput, b
     positive = np.mean([math.log1p(math.exp(-x)) for x in logits[:2]])
     negative = np.mean([math.log1p(math.exp(x)) for x in logits[2:]])
     assert nll.value.item() == pytest.approx((positive + negative) / 2, rel=1e-5)
-    assert kl.value.item() == pytest.approx(np.mean(divergences(out.v)) / 13, rel=1e-5)
+    assert kl.value.item() == pytest.approx(np.mean(divergences(FEATURE_NORMALS)) / 13, rel=1e-5)
     assert (nll.weight, kl.weight) == pytest.approx((0.03 * 2, 0.03 * 2 * 0.5))
 
 
@@ -108,6 +114,32 @@ def test_alignment_weighs_cells_by_their_balancing_weights(out: NetworkOutput, b
     losses = [cross_entropy(row, k) for row, k in zip(out.modality_logits.tolist(), truth, strict=True)]
     assert term.value.item() == pytest.approx(np.mean(np.multiply(losses, weight)), rel=1e-5)
     assert term.weight == 1  # the network reverses it with the strength of the alignment
+
+
+def test_discrepancy_equals_the_definition(out: NetworkOutput, batch: Batch) -> None:
+    (term,) = discrepancy_terms(out, batch, WEIGHTS)
+    x = torch.cat(list(out.means.values())).double().numpy()
+    weight = [cells.weight.double().numpy() for cells in batch.cells.values()]
+    signed = np.concatenate([weight[0] / weight[0].sum(), -weight[1] / weight[1].sum()])
+    distance = ((x[:, None] - x[None]) ** 2).sum(-1)
+    spread = distance.mean()  # twice the total variance
+    kernel = sum(scale * spread / (scale * spread + distance) for scale in (0.1, 0.3, 1.0, 3.0))
+    assert term.value.item() == pytest.approx(signed @ kernel @ signed / 2, rel=1e-4)
+    assert term.weight == WEIGHTS.discrepancy
+
+
+def test_discrepancy_is_nothing_where_modalities_agree_or_where_it_is_left_out(
+    out: NetworkOutput, batch: Batch
+) -> None:
+    same = batch.cells["rna"]
+    alike = Batch({"rna": same, "atac": same}, batch.edges)
+    means = {"rna": out.means["rna"], "atac": out.means["rna"]}
+    (term,) = discrepancy_terms(out._replace(means=means), alike, WEIGHTS)
+    assert abs(term.value.item()) < 1e-6
+    apart = {"rna": out.means["rna"], "atac": out.means["rna"] + 5}
+    (term,) = discrepancy_terms(out._replace(means=apart), alike, WEIGHTS)
+    assert term.value.item() > 0.5
+    assert discrepancy_terms(out, batch, ObjectiveWeights(discrepancy=0)) == []
 
 
 def test_labels_count_where_they_are_known(out: NetworkOutput, batch: Batch) -> None:
@@ -135,7 +167,7 @@ def test_the_total_is_the_weighted_sum_and_the_loss_of_autoencoders_leaves_out_t
     values = dict(zip(found.names, found.values().tolist(), strict=True))
     weight = {term.name: term.weight for term in found.terms}
     assert found.total.item() == pytest.approx(sum(weight[n] * values[n] for n in weight), rel=1e-5)
-    others = ("align", "label")
+    others = ("align", "label", "discrepancy")
     vae = sum(weight[name] * values[name] for name in weight if name not in others)
     assert values["vae_loss"] == pytest.approx(vae, rel=1e-5)
     assert set(others) < set(weight)
@@ -146,7 +178,8 @@ def test_terms_do_not_depend_on_the_number_of_cells(out: NetworkOutput, batch: B
         return torch.cat([x, x])
 
     twice = NetworkOutput(
-        u={name: DiagonalNormal(*map(doubled, found)) for name, found in out.u.items()},
+        u={name: Draw(*map(doubled, found)) for name, found in out.u.items()},
+        means={name: doubled(found) for name, found in out.means.items()},
         v=out.v,
         nll=out.nll,
         edge_logits=doubled(out.edge_logits),

@@ -116,7 +116,7 @@ def test_balancing_leaves_the_number_of_threads(data: Modalities, graph: Guidanc
     run, fabric = Run(data, graph, RECIPE), make_fabric("cpu")
 
     def on_step(stage: Stage) -> None:
-        seen[stage.name] = torch.get_num_threads()
+        seen[stage.name] = stage.compute.threads if stage.compute else torch.get_num_threads()
 
     with threads_limited(3):
         follow(run.network, data, graph, RECIPE, fabric, Silent(), on_step=on_step)

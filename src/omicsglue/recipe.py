@@ -25,6 +25,7 @@ from omicsglue.data.modality import EncoderInput, ModalityData, dense_rows
 from omicsglue.errors import OptionError
 from omicsglue.graph.guidance import GuidanceGraph
 from omicsglue.nn.network import Network, NetworkConfig
+from omicsglue.objective import ObjectiveWeights
 from omicsglue.training.checkpoint import Checkpoint
 from omicsglue.training.config import StageConfig
 from omicsglue.training.device import threads_limited
@@ -51,7 +52,8 @@ class Recipe:
     network
         Shape of the network.
     pretrain, train
-        Settings of the two stages.
+        Settings of the two stages. By default the first leaves out the discrepancy between modalities, which
+        would mix what is of different composition before there are balancing weights.
     balancing
         Settings of the step between them; ``None`` leaves out pretraining and balancing.
     validation
@@ -67,7 +69,9 @@ class Recipe:
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
     pretrain: StageConfig = field(
-        default_factory=lambda: StageConfig(max_steps=1000, keep_noise=True, decay=0)
+        default_factory=lambda: StageConfig(
+            max_steps=1000, keep_noise=True, decay=0, weights=ObjectiveWeights(discrepancy=0)
+        )
     )
     train: StageConfig = field(default_factory=StageConfig)
     balancing: BalancingConfig | None = field(default_factory=BalancingConfig)
@@ -260,7 +264,7 @@ def embed(network: Network, name: str, inputs: EncoderInput) -> tuple[Floats, Fl
     """
     device = next(network.parameters()).device
     encoder = network.encoders[name]
-    none = np.empty((0, network.graph.loc.out_features), dtype=np.float32)
+    none = np.empty((0, network.graph.table.shape[1]), dtype=np.float32)
     means, stds = [none], [none]
     encoder.eval()
     with torch.no_grad():

@@ -31,8 +31,8 @@ def test_one_propagation_divides_by_the_root_of_the_degree_and_backpropagates() 
     encoder = GraphEncoder(*adjacency(SOURCE, TARGET, WEIGHT, SIGN, 5), dim=3)
     with torch.no_grad():
         encoder.table.normal_(generator=torch.Generator().manual_seed(0))
-        encoder.loc.weight.copy_(torch.eye(3))
-        encoder.loc.bias.zero_()
+        encoder.head.loc.weight.copy_(torch.eye(3))
+        encoder.head.loc.bias.zero_()
     expected, degrees = dense()
     product = torch.from_numpy(expected / np.sqrt(degrees)[:, None]).float()
     found = encoder().mean

@@ -16,7 +16,8 @@ from omicsglue.data.tensors import Batch
 from omicsglue.graph.sampling import EdgeSampler
 from omicsglue.nn.build import build_network, feature_profile
 from omicsglue.nn.discriminator import reverse_gradient
-from omicsglue.nn.network import Network, Noise
+from omicsglue.nn.network import Conduct, Network
+from omicsglue.nn.randomness import Randomness
 from omicsglue.objective import ObjectiveWeights, align_terms, data_terms, evaluate
 from small import NETWORK, small_graph
 
@@ -66,7 +67,7 @@ def test_encoders_climb_what_the_discriminator_descends(network: Network, batch:
     network.eval()
 
     def align(strength: float) -> torch.Tensor:
-        return align_terms(network(batch, Noise(), strength), batch, ObjectiveWeights())[0].value
+        return align_terms(network(batch, Conduct(), strength), batch, ObjectiveWeights())[0].value
 
     plain, turned = gradients(network, align(-1.0)), gradients(network, align(0.05))
     encoders = [name for name in plain if name.startswith("encoders") and "std" not in name]
@@ -80,13 +81,13 @@ def test_encoders_climb_what_the_discriminator_descends(network: Network, batch:
 
 def test_a_whole_step_gives_the_encoders_data_minus_alignment(network: Network, batch: Batch) -> None:
     network.eval()
-    weights = ObjectiveWeights(align=0.3)
-    total = gradients(network, evaluate(network(batch, Noise(), 0.3), batch, weights).total)
-    out = network(batch, Noise(), -1.0)
+    weights = ObjectiveWeights(align=0.3, discrepancy=0.0)
+    total = gradients(network, evaluate(network(batch, Conduct(), 0.3), batch, weights).total)
+    out = network(batch, Conduct(), -1.0)
     data_part = sum(term.weight * term.value for term in data_terms(out, batch, weights))
     data_only = gradients(network, data_part)
-    align = gradients(network, align_terms(network(batch, Noise(), -1.0), batch, weights)[0].value)
-    name = "encoders.rna.loc.weight"
+    align = gradients(network, align_terms(network(batch, Conduct(), -1.0), batch, weights)[0].value)
+    name = "encoders.rna.head.loc.weight"
     torch.testing.assert_close(total[name], data_only[name] - 0.3 * align[name])
 
 
@@ -95,13 +96,13 @@ def test_the_discriminator_is_noisy_only_where_asked(network: Network, batch: Ba
 
     def logits(level: float, seed: int) -> torch.Tensor:
         generator = torch.Generator().manual_seed(seed)
-        return network(batch, Noise(generator, level)).modality_logits
+        return network(batch, Conduct(Randomness(generator), level)).modality_logits
 
     assert torch.equal(logits(1.5, 0), logits(1.5, 0))
     assert not torch.equal(logits(1.5, 0), logits(1.5, 1))
     assert not torch.equal(logits(1.5, 0), logits(0.0, 0))
-    still = network(batch, Noise()).modality_logits
-    assert torch.equal(still, network(batch, Noise(None, 1.5)).modality_logits)
+    still = network(batch, Conduct()).modality_logits
+    assert torch.equal(still, network(batch, Conduct(None, 1.5)).modality_logits)
 
 
 def test_noise_is_in_units_of_the_spread_of_the_embeddings(network: Network) -> None:
@@ -110,7 +111,7 @@ def test_noise_is_in_units_of_the_spread_of_the_embeddings(network: Network) -> 
     network.discriminator.register_forward_pre_hook(lambda _, inputs: heard.append(inputs[0]))
     u = torch.randn(20_000, NETWORK.dim, generator=torch.Generator().manual_seed(0))
     u = u * torch.arange(1, NETWORK.dim + 1)
-    network._discriminate(u, Noise(torch.Generator().manual_seed(1), 1.5))
+    network._discriminate(u, Conduct(Randomness(torch.Generator().manual_seed(1)), 1.5))
     torch.testing.assert_close((heard[0] - u).std(0), 1.5 * u.std(0), rtol=0.03, atol=0)
 
 
@@ -124,7 +125,7 @@ def test_weights_come_from_the_seed_and_no_generator_is_touched(
     assert torch.equal(torch.get_rng_state(), before)
     for name, value in one.state_dict().items():
         assert torch.equal(value, two.state_dict()[name])
-    assert not torch.equal(one.encoders["rna"].loc.weight, other.encoders["rna"].loc.weight)
+    assert not torch.equal(one.encoders["rna"].head.loc.weight, other.encoders["rna"].head.loc.weight)
     assert one.graph.table.abs().max() == 0
 
 
@@ -134,7 +135,18 @@ def test_features_are_those_of_the_modality_in_its_order(
     vertices = list(small_graph(small_pair).vertices)
     v = torch.arange(len(vertices)).unsqueeze(1)
     for name, cells in data.items():
-        assert [vertices[i] for i in network.features(name, v).ravel().tolist()] == list(cells.features)
+        assert [vertices[i] for i in network.features(v)[name].ravel().tolist()] == list(cells.features)
+
+
+def test_features_out_of_turn_are_found_too(
+    network: Network, data: dict[str, ModalityData], small_pair: dict[str, AnnData]
+) -> None:
+    mixed = {name: network.get_buffer(f"vertices_{name}").flip(0) for name in reversed(network.modalities)}
+    other = Network(network.encoders, network.decoders, network.graph, mixed, network.discriminator)
+    v = torch.randn(len(small_graph(small_pair).vertices), 2, generator=torch.Generator().manual_seed(0))
+    expected = network.features(v)
+    for name in data:
+        assert torch.equal(other.features(v)[name], expected[name].flip(0))
 
 
 def test_profile_sums_each_batch(data: dict[str, ModalityData]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,15 +16,17 @@ from omicsglue import objective
 from omicsglue.data.modality import ModalityData, resolve
 from omicsglue.data.setup import read_setup
 from omicsglue.errors import TrainingError
+from omicsglue.nn import fused, graph_encoder
 from omicsglue.nn.build import build_network
-from omicsglue.training import loop
+from omicsglue.training import loop, optimiser
+from omicsglue.training.checkpoint import Checkpoint
 from omicsglue.training.config import StageConfig
-from omicsglue.training.device import make_fabric
+from omicsglue.training.device import make_fabric, threads_limited
 from omicsglue.training.loop import Stage
 from omicsglue.training.progress import Silent
-from omicsglue.training.state import Engine, StageData
+from omicsglue.training.state import Engine, Row, StageData
 from omicsglue.training.stopping import PlateauConfig
-from small import NETWORK, WEIGHTS, quick_recipe, small_graph
+from small import NETWORK, WEIGHTS, quick_recipe, same_history, small_graph
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -52,12 +55,14 @@ class Stages:
     def __init__(self, pair: Mapping[str, AnnData], data: Modalities) -> None:
         self.graph, self.data = small_graph(pair), data
 
-    def __call__(self, *, validation: float = 0.1, data: Modalities | None = None, **settings: Any) -> Stage:
+    def __call__(
+        self, *, validation: float = 0.1, data: Modalities | None = None, seed: int = 0, **settings: Any
+    ) -> Stage:
         modalities = data or self.data
         network = build_network(modalities, self.graph, NETWORK, types=0, seed=0)
         split = StageData.split(modalities, self.graph, validation, 0)
         config = replace(quick_recipe().train, **settings)
-        return Stage("train", 0, Engine.start(make_fabric("cpu"), network), split, config, 0)
+        return Stage("train", 0, Engine.start(make_fabric("cpu"), network), split, config, seed)
 
 
 @pytest.fixture
@@ -85,8 +90,8 @@ def test_history_has_a_row_an_epoch_with_every_loss(stages: Stages) -> None:
     rows = stage.state.history
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     assert all(row["steps"] == 5 for row in rows)
-    terms = {"data_nll_rna", "data_kl_rna", "data_nll_atac", "data_kl_atac", "graph_nll", "graph_kl", "align"}
-    losses = terms | {"vae_loss"}
+    terms = {"data_nll_rna", "data_kl_rna", "data_nll_atac", "data_kl_atac", "graph_nll", "graph_kl"}
+    losses = terms | {"align", "discrepancy", "vae_loss"}
     expected = losses | {f"val_{name}" for name in losses}
     assert set(rows[0]) == expected | {"stage", "epoch", "steps", "seconds", "learning_rate"}
     assert all(row["seconds"] > 0 for row in rows)
@@ -155,14 +160,16 @@ def test_a_plateau_stops_the_stage(stages: Stages) -> None:
 def test_at_the_end_the_network_holds_the_average(stages: Stages) -> None:
     stage = stages(max_epochs=2, ema=0.9)
     live: list[torch.Tensor] = []
-    stage.run(Silent(), lambda each: live.append(each.network.encoders["rna"].loc.weight.detach().clone()))
-    weight = stage.network.encoders["rna"].loc.weight
+    stage.run(
+        Silent(), lambda each: live.append(each.network.encoders["rna"].head.loc.weight.detach().clone())
+    )
+    weight = stage.network.encoders["rna"].head.loc.weight
     assert not torch.equal(weight, live[-1])
-    assert torch.equal(stage.average.average["encoders.rna.loc.weight"], live[-1])
+    assert torch.equal(stage.average.average["encoders.rna.head.loc.weight"], live[-1])
     assert not stage.module.training
     plain = stages(max_epochs=2, ema=0.0)
     plain.run(Silent(), ignore)
-    assert torch.equal(plain.network.encoders["rna"].loc.weight, live[-1])
+    assert torch.equal(plain.network.encoders["rna"].head.loc.weight, live[-1])
 
 
 def test_the_strength_of_alignment_is_that_of_the_stage(stages: Stages) -> None:
@@ -170,7 +177,7 @@ def test_the_strength_of_alignment_is_that_of_the_stage(stages: Stages) -> None:
     for strength in (0.0, 2.0):
         stage = stages(max_epochs=4, burn_in=0, weights=replace(WEIGHTS, align=strength))
         stage.run(Silent(), ignore)
-        weights.append(stage.network.encoders["rna"].loc.weight.detach())
+        weights.append(stage.network.encoders["rna"].head.loc.weight.detach())
         aligns.append(stage.state.history[-1]["align"])
     assert not torch.equal(*weights)
     assert aligns[1] > aligns[0] + 0.02  # the discriminator is fooled where encoders work against it
@@ -203,7 +210,7 @@ def test_validation_is_judged_on_held_out_cells_without_noise(stages: Stages) ->
 def test_validation_in_blocks_equals_validation_in_one(
     stages: Stages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stage = stages()
+    stage = stages(weights=replace(WEIGHTS, discrepancy=0.0))  # that depends on how many are compared
     whole = stage._validate()
     monkeypatch.setattr(loop, "VALIDATION_BLOCK", 4)  # 16 held-out cells of each
     assert stage._validate() == pytest.approx(whole, rel=1e-5)
@@ -258,3 +265,89 @@ def test_two_stages_on_one_network_leave_no_hooks_behind(stages: Stages) -> None
 
 def test_default_settings_are_valid() -> None:
     assert StageConfig().batch_size >= 2
+
+
+@pytest.fixture
+def many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut the small data into as many blocks of work as large data are cut into."""
+    for module, name, size in (
+        (graph_encoder, "VERTICES", 64),
+        (graph_encoder, "EDGES", 128),
+        (fused, "FEATURES", 64),
+        (optimiser, "NUMBERS", 256),
+    ):
+        monkeypatch.setattr(module, name, size)
+
+
+def assert_same_stage(one: Stage, two: Stage) -> None:
+    expected = two.network.state_dict()
+    for name, value in one.network.state_dict().items():
+        assert torch.equal(value, expected[name]), name
+    assert same_history(one.state.history, two.state.history)
+
+
+@pytest.mark.usefixtures("many_blocks")
+@pytest.mark.parametrize("threads", [2, 3])
+def test_a_compiled_stage_gives_the_same_bits_with_any_number_of_threads(
+    stages: Stages, threads: int
+) -> None:
+    made = []
+    for number in (1, threads):
+        stage = stages(max_epochs=3, compiled=True)
+        with threads_limited(number):
+            stage.run(Silent(), ignore)
+        assert stage.compute is not None
+        assert stage.compute.threads == number
+        made.append(stage)
+    assert_same_stage(*made)
+
+
+def test_compiled_or_not_a_stage_gets_as_far(stages: Stages) -> None:
+    # The two draw other random numbers, as two seeds do: the means over five seeds are to be within four of
+    # their standard errors, which is less than the way that training goes in these epochs
+    histories: dict[bool, list[list[Row]]] = {False: [], True: []}
+    for compiled, found in histories.items():
+        for seed in range(5):
+            stage = stages(max_epochs=15, ema=0.9, compiled=compiled, seed=seed)
+            stage.run(Silent(), ignore)
+            assert (stage.compute is not None) == compiled
+            found.append(stage.state.history)
+    for name in ("vae_loss", "data_nll_rna", "data_nll_atac", "data_kl_rna", "graph_nll", "graph_kl"):
+        first, plain, ours = (
+            np.array([history[at][f"val_{name}"] for history in histories[compiled]])
+            for compiled, at in ((False, 0), (False, -1), (True, -1))
+        )
+        error = np.sqrt((plain.var(ddof=1) + ours.var(ddof=1)) / 5)
+        assert 4 * error < abs(plain.mean() - first.mean()), name  # else this could hardly fail
+        assert abs(ours.mean() - plain.mean()) < 4 * error, name
+
+
+class Stopped(Exception):  # noqa: N818
+    """A stage was stopped by a test."""
+
+
+@pytest.mark.usefixtures("many_blocks")
+@pytest.mark.parametrize("step", [1, 4, 5, 7])  # of five an epoch
+@pytest.mark.parametrize(("before", "after"), [(2, 2), (2, 1), (1, 2)])
+def test_a_stage_resumes_bit_for_bit_though_a_batch_was_drawn_ahead(
+    stages: Stages, step: int, before: int, after: int
+) -> None:
+    saved: list[Checkpoint] = []
+
+    def on_step(stage: Stage) -> None:
+        if stage.state.step == step:
+            assert stage.ahead is not None
+            if before > 1:
+                stage.ahead.take()
+                assert stage.rng.bit_generator.state != stage.ahead.rng  # it has been drawn
+            saved.append(copy.deepcopy(stage.checkpoint()))
+            raise Stopped
+
+    with threads_limited(before), pytest.raises(Stopped):
+        stages(max_epochs=2).run(Silent(), on_step)
+    resumed, whole = stages(max_epochs=2), stages(max_epochs=2)
+    resumed.restore(saved[0])
+    with threads_limited(after):
+        resumed.run(Silent(), ignore)
+    whole.run(Silent(), ignore)
+    assert_same_stage(resumed, whole)

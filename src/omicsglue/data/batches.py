@@ -21,13 +21,13 @@ def slice_rows(matrix: sp.csr_matrix, rows: Rows) -> SparseRows:
     """Return rows of a CSR matrix as coordinates, without building a matrix of them."""
     start = matrix.indptr[rows].astype(np.int64)
     length = matrix.indptr[rows + 1].astype(np.int64) - start
-    ends = np.cumsum(length)
-    total = int(ends[-1]) if len(ends) else 0
-    index = np.arange(total) + np.repeat(start - (ends - length), length)
+    indptr = np.concatenate([[0], np.cumsum(length)])
+    index = np.arange(indptr[-1]) + np.repeat(start - indptr[:-1], length)
     return SparseRows(
         row=torch.from_numpy(np.repeat(np.arange(len(rows)), length)),
         column=torch.from_numpy(matrix.indices[index].astype(np.int64)),
         value=torch.from_numpy(matrix.data[index]),
+        indptr=torch.from_numpy(indptr),
         shape=(len(rows), matrix.shape[1]),
     )
 
@@ -116,8 +116,8 @@ class BatchLoader:
         return Batch(cells, edge_batch(self.edges, self.positives, rng))
 
     def state(self) -> dict[str, Rows]:
-        """Return what remains of each modality's current pass, for a checkpoint."""
-        return {name: stream.order.copy() for name, stream in self.streams.items()}
+        """Return what remains of each modality's current pass, for a checkpoint; not to be written to."""
+        return {name: stream.order for name, stream in self.streams.items()}
 
     def restore(self, state: Mapping[str, Rows]) -> None:
         """Continue from a saved :meth:`state`."""

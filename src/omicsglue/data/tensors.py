@@ -32,6 +32,8 @@ class SparseRows:
         Positions of the non-zero entries, int64, shape ``(nnz,)``.
     value
         Their values, shape ``(nnz,)``.
+    indptr
+        Where each row begins among them, and the end of the last, int64, shape ``(rows + 1,)``.
     shape
         Rows (cells) and columns (features).
     """
@@ -39,6 +41,7 @@ class SparseRows:
     row: Tensor
     column: Tensor
     value: Tensor
+    indptr: Tensor
     shape: tuple[int, int]
 
     @property

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from omicsglue.data.tensors import CellBatch
+from omicsglue.nn.compute import Compute
+from omicsglue.nn.fused import FUSED_DECODERS
 from omicsglue.nn.likelihoods import LIKELIHOODS, FeatureProfile
 
 
@@ -37,6 +39,28 @@ class DataDecoder(nn.Module):
         bias, scale = self.bias.index_select(0, batch), scale.index_select(0, batch)
         return torch.addcmul(bias, u @ v.T, scale)
 
-    def nll(self, eta: Tensor, cells: CellBatch, weight: Tensor) -> Tensor:
-        """Return the negative log-likelihood, summed over features and weighted over cells: a scalar."""
-        return self.likelihood.nll(eta, dict(self.params.items()), cells, weight)
+    def nll(
+        self, u: Tensor, v: Tensor, cells: CellBatch, weight: Tensor, compute: Compute | None = None
+    ) -> Tensor:
+        """Return the negative log-likelihood of cells, summed over features and weighted over cells.
+
+        Parameters
+        ----------
+        u, v
+            Embeddings of the cells, B x D, and of the features, features x D.
+        cells
+            The data.
+        weight
+            Weight of each cell, shape ``(B,)``.
+        compute
+            Compiled kernels, where they serve; plain torch gives the same up to rounding.
+
+        Returns
+        -------
+        A scalar.
+        """
+        params = dict(self.params.items())
+        fused = FUSED_DECODERS.get(self.likelihood.name)
+        if fused is not None and compute is not None:
+            return fused(u, v, functional.softplus(self.scale), self.bias, params, cells, weight, compute)
+        return self.likelihood.nll(self(u, v, cells.batch), params, cells, weight)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from omicsglue.nn.layers import MLP, Hidden
+from omicsglue.nn.randomness import Randomness
 
 
 class Discriminator(nn.Module):
@@ -28,9 +29,9 @@ class Discriminator(nn.Module):
         self.hidden = MLP(dim, hidden, norm=False)
         self.out = nn.Linear(self.hidden.outputs, modalities)
 
-    def forward(self, u: Tensor, generator: torch.Generator | None) -> Tensor:
+    def forward(self, u: Tensor, random: Randomness | None) -> Tensor:
         """Map ``(n, D)`` to ``(n, K)``."""
-        out: Tensor = self.out(self.hidden(u, generator))
+        out: Tensor = self.out(self.hidden(u, random))
         return out
 
 

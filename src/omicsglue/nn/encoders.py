@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from omicsglue.nn.layers import EPS, MLP, DiagonalNormal, Hidden
+from omicsglue.nn.layers import MLP, DiagonalNormal, Hidden, NormalHead
+from omicsglue.nn.randomness import Randomness
 
 
 class DataEncoder(nn.Module):
@@ -25,10 +24,9 @@ class DataEncoder(nn.Module):
     def __init__(self, inputs: int, dim: int, hidden: Hidden) -> None:
         super().__init__()
         self.hidden = MLP(inputs, hidden, norm=True)
-        self.loc = nn.Linear(self.hidden.outputs, dim)
-        self.std = nn.Linear(self.hidden.outputs, dim)
+        self.head = NormalHead(self.hidden.outputs, dim)
 
-    def forward(self, x: Tensor, generator: torch.Generator | None) -> DiagonalNormal:
+    def forward(self, x: Tensor, random: Randomness | None) -> DiagonalNormal:
         """Map ``(n, inputs)`` to a normal over ``(n, D)``."""
-        h = self.hidden(x, generator)
-        return DiagonalNormal(self.loc(h), functional.softplus(self.std(h)) + EPS)
+        normal: DiagonalNormal = self.head(self.hidden(x, random))
+        return normal

@@ -1,15 +1,35 @@
-"""Layers whose randomness comes from an explicit generator, and the diagonal normal that encoders return."""
+"""Layers whose randomness is explicit, and the diagonal normal that encoders return."""
 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from omicsglue.nn.compute import Compute, arrays
+from omicsglue.nn.randomness import Randomness, Seed
+
 EPS = 1e-7
+
+
+class Draw(NamedTuple):
+    """One draw from normal distributions.
+
+    Attributes
+    ----------
+    value
+        What was drawn, shape ``(n, D)``.
+    divergence
+        Divergence of each row from the standard normal prior, summed over dimensions, shape ``(n,)``.
+    """
+
+    value: Tensor
+    divergence: Tensor
 
 
 class DiagonalNormal(NamedTuple):
@@ -17,32 +37,85 @@ class DiagonalNormal(NamedTuple):
 
     Attributes
     ----------
-    mean, std
-        Shape ``(n, D)``.
+    parameters
+        Means, and beside them what the standard deviations are the softplus of, shape ``(n, 2 D)``.
     """
 
-    mean: Tensor
-    std: Tensor
+    parameters: Tensor
 
-    def sample(self, generator: torch.Generator | None) -> Tensor:
-        """Draw one value each by reparameterisation, or return the mean where no generator is given."""
-        if generator is None:
-            return self.mean
-        noise = torch.empty_like(self.mean).normal_(generator=generator)
-        return torch.addcmul(self.mean, self.std, noise)
+    @property
+    def mean(self) -> Tensor:
+        """Mean, shape ``(n, D)``."""
+        return self.parameters[:, : self.parameters.shape[1] // 2]
 
-    def kl_to_standard(self) -> Tensor:
-        """Return the divergence from the standard normal prior, summed over dimensions: shape ``(n,)``."""
-        var = self.std.square()
-        return 0.5 * (self.mean.square() + var - var.log() - 1).sum(1)
+    @property
+    def std(self) -> Tensor:
+        """Standard deviation, shape ``(n, D)``."""
+        return functional.softplus(self.parameters[:, self.parameters.shape[1] // 2 :]) + EPS
+
+    def draw(self, random: Randomness | None) -> Draw:
+        """Draw one value each by reparameterisation; without randomness, the mean is drawn."""
+        if random is not None and random.compute is not None:
+            value, divergence = _FusedDraw.apply(  # type: ignore[no-untyped-call]  # torch leaves it untyped
+                self.parameters, random.seed(), random.compute
+            )
+            return Draw(value, divergence)
+        mean, std = self.mean, self.std
+        variance = std.square()
+        divergence = 0.5 * (mean.square() + variance - variance.log() - 1).sum(1)
+        if random is None:
+            return Draw(mean, divergence)
+        return Draw(torch.addcmul(mean, std, random.normal(std)), divergence)
 
 
-def dropout(x: Tensor, rate: float, generator: torch.Generator | None) -> Tensor:
-    """Drop entries at a rate and scale up the rest; without a generator, do nothing."""
-    if generator is None or rate == 0:
-        return x
-    keep = torch.empty_like(x).bernoulli_(1 - rate, generator=generator)
-    return x * keep.mul_(1 / (1 - rate))
+class _FusedDraw(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, parameters: Tensor, seed: Seed, compute: Compute) -> tuple[Tensor, Tensor]:
+        n, width = parameters.shape
+        value, noise = parameters.new_empty(2, n, width // 2)
+        divergence = parameters.new_empty(n)
+        given, drawn, shocks, losses = arrays(parameters, value, noise, divergence)
+        compute.kernels.normal_noise(*seed, 0, shocks.reshape(-1))
+        compute.kernels.normal_draw(given, _no_bias(width), shocks, np.float32(EPS), drawn, losses)
+        ctx.save_for_backward(parameters, noise)
+        ctx.compute = compute
+        return value, divergence
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor, None, None]:
+        parameters, noise = arrays(*ctx.saved_tensors)
+        up = arrays(*(x.contiguous() for x in grad_outputs))
+        down = np.empty_like(parameters)
+        bias = _no_bias(parameters.shape[1])
+        ctx.compute.kernels.normal_gradient(parameters, bias, noise, *up, np.float32(EPS), down)
+        return torch.from_numpy(down), None, None
+
+
+def _no_bias(width: int) -> npt.NDArray[np.float32]:
+    return np.zeros(width, dtype=np.float32)
+
+
+class NormalHead(nn.Module):
+    """Two linear maps, to the mean and to the raw standard deviation of normals, in one product."""
+
+    def __init__(self, inputs: int, dim: int) -> None:
+        super().__init__()
+        self.loc = nn.Linear(inputs, dim)
+        self.std = nn.Linear(inputs, dim)
+
+    def forward(self, x: Tensor) -> DiagonalNormal:
+        """Map ``(n, inputs)`` to normals over ``(n, D)``."""
+        return DiagonalNormal(functional.linear(x, *self.joined()))
+
+    def joined(self) -> tuple[Tensor, Tensor]:
+        """Return weight and bias of both maps as of one, ``(2 D, inputs)`` and ``(2 D,)``."""
+        weight = torch.cat([self.loc.weight, self.std.weight])
+        return weight, torch.cat([self.loc.bias, self.std.bias])
+
+
+def dropout(x: Tensor, rate: float, random: Randomness | None) -> Tensor:
+    """Drop entries at a rate and scale up the rest; without randomness, do nothing."""
+    return x if random is None or rate == 0 else x * random.mask(x, rate)
 
 
 class Hidden(NamedTuple):
@@ -64,11 +137,11 @@ class MLP(nn.Module):
         self.norm = nn.ModuleList(nn.BatchNorm1d(width) for _ in range(depth)) if norm else None
         self.outputs = sizes[-1]
 
-    def forward(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
+    def forward(self, x: Tensor, random: Randomness | None) -> Tensor:
         """Map ``(n, inputs)`` to ``(n, width)``."""
         for i, linear in enumerate(self.linear):
             x = functional.leaky_relu(linear(x), 0.2)
             if self.norm is not None:
                 x = self.norm[i](x)
-            x = dropout(x, self.rate, generator)
+            x = dropout(x, self.rate, random)
         return x

@@ -91,19 +91,18 @@ class _NegativeBinomialNLL(torch.autograd.Function):
         log_mu_at = log_mu.view(-1)[flat]
         mu = log_mu.exp_()
         theta_row = theta if one_batch else theta[batch]
-        r = mu + theta_row
-        log_r = r.log()
-        q = mu / r
-        log_r_at, q_at = log_r.view(-1)[flat], q.view(-1)[flat]
+        q = mu / (mu + theta_row)
+        gap = torch.log1p(mu / theta_row)  # log r - log theta, exact also where mu is far below theta
+        log_r_at, q_at = gap.view(-1)[flat] + theta_at.log(), q.view(-1)[flat]
 
         by_batch = eta.new_zeros(theta.shape[0], eta.shape[0])
         by_batch[batch, torch.arange(len(batch), device=batch.device)] = weight
-        zeros = by_batch.sum(1, keepdim=True) * log_theta - by_batch @ log_r  # as if all counts were zero
+        zeros = -by_batch @ gap  # as if all counts were zero
         weight_at = weight[row]
         gamma = torch.lgamma(x + theta_at) - torch.lgamma(theta_at) - torch.lgamma(x + 1)
         log_likelihood = (theta * zeros).sum() + (weight_at * (gamma + x * (log_mu_at - log_r_at))).sum()
 
-        grad_theta = theta * (zeros + by_batch @ q)
+        grad_theta = theta * (by_batch @ gap.neg_().add_(q))
         digammas = torch.digamma(x + theta_at) - torch.digamma(theta_at)
         at_counts = weight_at * (theta_at * digammas - x * (1 - q_at))
         grad_theta.view(-1).index_add_(0, batch[row] * eta.shape[1] + counts.column, at_counts)

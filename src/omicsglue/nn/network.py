@@ -10,11 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from omicsglue.data.tensors import Batch
+from omicsglue.nn.compute import Compute
 from omicsglue.nn.decoders import DataDecoder
 from omicsglue.nn.discriminator import Discriminator, reverse_gradient
 from omicsglue.nn.encoders import DataEncoder
+from omicsglue.nn.encoding import Encoded, encode_together
 from omicsglue.nn.graph_encoder import GraphEncoder, edge_logits
-from omicsglue.nn.layers import DiagonalNormal
+from omicsglue.nn.layers import Draw
+from omicsglue.nn.randomness import Randomness
 
 
 @dataclass(frozen=True)
@@ -36,19 +39,22 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True)
-class Noise:
-    """Where a pass takes its randomness from, and how much of it goes to the discriminator.
+class Conduct:
+    """How a pass is run.
 
     Attributes
     ----------
-    generator
+    random
         Source of sampling and dropout; ``None`` makes the pass deterministic.
-    discriminator
+    noise
         Standard deviation of the noise on the discriminator's input, in units of the embeddings' spread.
+    compute
+        Compiled kernels, where they serve.
     """
 
-    generator: torch.Generator | None = None
-    discriminator: float = 0.0
+    random: Randomness | None = None
+    noise: float = 0.0
+    compute: Compute | None = None
 
 
 class NetworkOutput(NamedTuple):
@@ -57,9 +63,11 @@ class NetworkOutput(NamedTuple):
     Attributes
     ----------
     u
-        Cell embeddings of each modality, normals over ``(B, D)``.
+        Cell embeddings of each modality, ``(B, D)``.
+    means
+        Means of the cell embeddings of each modality, ``(B, D)``.
     v
-        Feature embeddings, normal over ``(vertices, D)``.
+        Feature embeddings, ``(vertices, D)``.
     nll
         Negative log-likelihood of each modality, summed over features and averaged over cells.
     edge_logits
@@ -70,8 +78,9 @@ class NetworkOutput(NamedTuple):
         Classifier's log-odds, ``(cells of all modalities, types)``; ``None`` where no cell types are known.
     """
 
-    u: dict[str, DiagonalNormal]
-    v: DiagonalNormal
+    u: dict[str, Draw]
+    means: dict[str, Tensor]
+    v: Draw
     nll: dict[str, Tensor]
     edge_logits: Tensor
     modality_logits: Tensor
@@ -110,54 +119,72 @@ class Network(nn.Module):
         self.decoders = nn.ModuleDict(decoders)
         self.graph = graph
         self.discriminator = discriminator
-        self.classifier = nn.Linear(graph.loc.out_features, types) if types else None
+        self.classifier = nn.Linear(graph.table.shape[1], types) if types else None
         for name, index in vertices.items():
             self.register_buffer(f"vertices_{name}", index, persistent=False)
+        rows = torch.cat(list(vertices.values()))
+        self._in_turn = torch.equal(rows, torch.arange(len(graph.table), device=rows.device))
 
     @property
     def modalities(self) -> list[str]:
         """Names of the modalities, in order."""
         return list(self.encoders)
 
-    def features(self, name: str, v: Tensor) -> Tensor:
-        """Return the rows of ``v`` that belong to a modality's features, in the order of its data."""
-        return v.index_select(0, self.get_buffer(f"vertices_{name}"))
+    def features(self, v: Tensor) -> dict[str, Tensor]:
+        """Return the rows of ``v`` that belong to each modality's features, in the order of its data."""
+        index = {name: self.get_buffer(f"vertices_{name}") for name in self.modalities}
+        if self._in_turn:
+            sizes = [len(rows) for rows in index.values()]
+            return dict(zip(index, torch.split(v, sizes), strict=True))
+        return {name: v.index_select(0, rows) for name, rows in index.items()}
 
-    def forward(self, batch: Batch, noise: Noise, reversal: float = 0.0) -> NetworkOutput:
+    def forward(self, batch: Batch, conduct: Conduct, reversal: float = 0.0) -> NetworkOutput:
         """Compute everything that the objective needs, in one pass for both players.
 
         Parameters
         ----------
         batch
             Cells of every modality, and edges.
-        noise
-            Randomness of the pass.
+        conduct
+            Randomness and kernels of the pass.
         reversal
             Strength at which the discriminator's gradient is turned against the encoders.
         """
-        v = self.graph()
-        v_sample = v.sample(noise.generator)
-        u = {name: self.encoders[name](cells.inputs, noise.generator) for name, cells in batch.cells.items()}
-        nll = {name: self._reconstruct(name, u[name].sample(noise.generator), v_sample, batch) for name in u}
+        random, compute = conduct.random, conduct.compute
+        v = self.graph.draw(random, compute)
+        encoded = self._encode({name: cells.inputs for name, cells in batch.cells.items()}, conduct)
+        u = {name: each.draw for name, each in encoded.items()}
+        features = self.features(v.value)
+        nll = {
+            name: self._reconstruct(name, draw.value, features[name], batch, compute)
+            for name, draw in u.items()
+        }
         edges = batch.edges
-        means = torch.cat([normal.mean for normal in u.values()])
+        means = torch.cat([each.mean for each in encoded.values()])
         return NetworkOutput(
             u=u,
+            means={name: each.mean for name, each in encoded.items()},
             v=v,
             nll=nll,
-            edge_logits=edge_logits(v_sample, edges.source, edges.target, edges.sign),
-            modality_logits=self._discriminate(reverse_gradient(means, reversal), noise),
+            edge_logits=edge_logits(v.value, edges.source, edges.target, edges.sign, compute),
+            modality_logits=self._discriminate(reverse_gradient(means, reversal), conduct),
             label_logits=self.classifier(means) if self.classifier is not None else None,
         )
 
-    def _reconstruct(self, name: str, u: Tensor, v: Tensor, batch: Batch) -> Tensor:
-        cells, decoder = batch.cells[name], cast(DataDecoder, self.decoders[name])
-        eta = decoder(u, self.features(name, v), cells.batch)
-        return decoder.nll(eta, cells, torch.full_like(cells.library, 1 / len(u)))
+    def _encode(self, inputs: Mapping[str, Tensor], conduct: Conduct) -> dict[str, Encoded]:
+        encoders = {name: cast(DataEncoder, self.encoders[name]) for name in inputs}
+        if self.training and conduct.random is not None and conduct.compute is not None:
+            return encode_together(encoders, inputs, conduct.random, conduct.compute)
+        normals = {name: encoder(inputs[name], conduct.random) for name, encoder in encoders.items()}
+        return {name: Encoded(normal.mean, normal.draw(conduct.random)) for name, normal in normals.items()}
 
-    def _discriminate(self, u: Tensor, noise: Noise) -> Tensor:
-        if noise.generator is not None and noise.discriminator > 0:
-            spread = u.detach().std(0) * noise.discriminator
-            u = u + torch.empty_like(u).normal_(generator=noise.generator) * spread
-        out: Tensor = self.discriminator(u, noise.generator)
+    def _reconstruct(self, name: str, u: Tensor, v: Tensor, batch: Batch, compute: Compute | None) -> Tensor:
+        cells, decoder = batch.cells[name], cast(DataDecoder, self.decoders[name])
+        return decoder.nll(u, v, cells, torch.full_like(cells.library, 1 / len(u)), compute)
+
+    def _discriminate(self, u: Tensor, conduct: Conduct) -> Tensor:
+        if conduct.random is not None and conduct.noise > 0:
+            spread = u.detach().std(0) * conduct.noise
+            u = u + conduct.random.normal(u) * spread
+        out: Tensor = self.discriminator(u, conduct.random)
         return out

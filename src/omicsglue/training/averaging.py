@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor, nn
 
@@ -27,12 +29,22 @@ class WeightAverage:
         }
         self.average = {name: value.detach().clone() for name, value in self.live.items()}
 
-    @torch.no_grad()
-    def update(self) -> None:
-        """Take one step towards the module's weights."""
+    def next_decay(self) -> float:
+        """Count a step, and return its decay."""
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         self.steps += 1
-        torch._foreach_lerp_(list(self.average.values()), list(self.live.values()), 1 - decay)
+        return decay
+
+    def update(self) -> None:
+        """Take one step towards the module's weights."""
+        self.update_others((), self.next_decay())
+
+    @torch.no_grad()
+    def update_others(self, done: Collection[str], decay: float) -> None:
+        """Move the averages towards the module's weights, but for those that someone else has moved."""
+        names = [name for name in self.live if name not in done]
+        average, live = ([values[name] for name in names] for values in (self.average, self.live))
+        torch._foreach_lerp_(average, live, 1 - decay)
 
     @torch.no_grad()
     def swap(self) -> None:

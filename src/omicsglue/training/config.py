@@ -39,10 +39,14 @@ class StageConfig:
         Negative edges for each positive one.
     graph_share
         Share of the graph's edges (both directions, self-loops) drawn as positives in a step.
+    most_positives
+        But never more than so many, so that a graph of millions of edges does not slow the step.
     plateau
         When to cut the learning rate and when to stop, by the validation loss.
     weights
         Weights of the objective's terms.
+    compiled
+        Use compiled kernels where they serve: several times as fast on a CPU, equal up to rounding.
 
     Raises
     ------
@@ -62,8 +66,10 @@ class StageConfig:
     ema: float = 0.995
     negatives: int = 10
     graph_share: float = 1 / 32
+    most_positives: int = 4096
     plateau: PlateauConfig = field(default_factory=PlateauConfig)
     weights: ObjectiveWeights = field(default_factory=ObjectiveWeights)
+    compiled: bool = True
 
     def __post_init__(self) -> None:
         """Check the numbers."""
@@ -79,6 +85,7 @@ class StageConfig:
             ("burn_in_noise", self.burn_in_noise >= 0, "0 or more"),
             ("ema", 0 <= self.ema < 1, "0 or more and less than 1"),
             ("negatives", self.negatives >= 1, "1 or more"),
+            ("most_positives", self.most_positives >= 1, "1 or more"),
             ("graph_share", 0 < self.graph_share <= 1, "more than 0 and at most 1"),
         ):
             if not good:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,9 @@ from omicsglue.data.batches import BatchLoader, Rows, cell_batch, edge_batch
 from omicsglue.data.tensors import Batch
 from omicsglue.errors import TrainingError
 from omicsglue.graph.sampling import EdgeSampler
-from omicsglue.nn.network import Network, Noise
+from omicsglue.nn.compute import Compute, computing
+from omicsglue.nn.network import Conduct
+from omicsglue.nn.randomness import Randomness
 from omicsglue.objective import evaluate
 from omicsglue.training.averaging import WeightAverage
 from omicsglue.training.checkpoint import (
@@ -31,6 +33,7 @@ from omicsglue.training.checkpoint import (
     unflatten,
 )
 from omicsglue.training.config import StageConfig
+from omicsglue.training.optimiser import CompiledStep, make_optimizer
 from omicsglue.training.progress import Reporter
 from omicsglue.training.state import Engine, Row, StageData, StageState
 from omicsglue.training.stopping import Plateau
@@ -38,6 +41,14 @@ from omicsglue.training.stopping import Plateau
 StepHook = Callable[["Stage"], None]
 VALIDATION_BLOCK = 1024
 FINITE_EVERY = 100  # steps between looks at the losses, each of which waits for the device
+
+
+class _Ahead(NamedTuple):
+    """A batch that is drawn ahead, and where the stage stood before it."""
+
+    take: Callable[[], Batch]
+    order: Mapping[str, Rows]
+    rng: Mapping[str, Any]
 
 
 class Stage:
@@ -76,13 +87,16 @@ class Stage:
         self.average = WeightAverage(self.network, config.ema)
         self.rng = np.random.default_rng([seed, 2, order])
         self.generator = torch.Generator(self.fabric.device).manual_seed(seed * 1000 + order)
+        self.compute: Compute | None = None
+        self.compiled_step: CompiledStep | None = None
+        self.ahead: _Ahead | None = None
         sampler = EdgeSampler(data.graph, negatives=config.negatives)
         self.loader = BatchLoader(
             data.modalities,
             {name: split.train for name, split in data.splits.items()},
             sampler,
             batch_size=config.batch_size,
-            positives=max(math.ceil(len(sampler) * config.graph_share), 1),
+            positives=min(math.ceil(len(sampler) * config.graph_share), config.most_positives),
         )
         self.validation_edges = edge_batch(sampler, self.loader.positives, np.random.default_rng([seed, 3]))
         self.plateau = Plateau(config.plateau)
@@ -119,6 +133,14 @@ class Stage:
         """
         reporter.stage(self.name, self.epochs, self.state.epoch)
         self.module.train()
+        with computing(self.fabric.device, compiled=self.config.compiled) as self.compute:
+            if self.compute is not None:
+                self.compiled_step = CompiledStep(self.optimizer, self.average, self.compute)
+            self._run(reporter, on_step)
+        self.average.swap()
+        self.module.eval()
+
+    def _run(self, reporter: Reporter, on_step: StepHook) -> None:
         before = self.state.elapsed.get(self.name, 0.0)
         began = time.perf_counter()
         while not self.state.finished:
@@ -127,8 +149,6 @@ class Stage:
                 self._close_epoch(reporter)
             self.state.elapsed[self.name] = before + time.perf_counter() - began
             on_step(self)
-        self.average.swap()
-        self.module.eval()
 
     def _step(self) -> None:
         """Take one step; nothing in it waits for the device but a look at the losses now and then."""
@@ -136,14 +156,14 @@ class Stage:
         rate = self.learning_rate()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        batch = self.loader.draw(self.rng).to(self.fabric.device)
+        batch = self._draw().to(self.fabric.device)
         weights = self.config.weights
-        out = self.module(batch, Noise(self.generator, self.noise_level()), weights.align)
+        out = self.module(batch, self._conduct(), weights.align)
+        self._draw_ahead()
         breakdown = evaluate(out, batch, weights)
         self.optimizer.zero_grad()
         self.fabric.backward(breakdown.total)
-        self._take_step()
-        self.average.update()
+        self._update()
         values = breakdown.values()
         self.sums = values if self.sums is None else self.sums + values
         self.names = breakdown.names
@@ -152,6 +172,26 @@ class Stage:
         if self.state.epoch_steps % FINITE_EVERY == 0:
             self._check_finite(self._means())
         self.state.seconds += time.perf_counter() - began
+
+    def _draw(self) -> Batch:
+        ahead, self.ahead = self.ahead, None
+        return ahead.take() if ahead is not None else self.loader.draw(self.rng)
+
+    def _draw_ahead(self) -> None:
+        """Have the next batch drawn while the gradients of this one are computed."""
+        if self.compute is not None:
+            position = self.loader.state(), self.rng.bit_generator.state
+            self.ahead = _Ahead(self.compute.later(lambda: self.loader.draw(self.rng)), *position)
+
+    def _update(self) -> None:
+        if self.compiled_step is not None:
+            self.compiled_step.take()
+        else:
+            self._take_step()
+            self.average.update()
+
+    def _conduct(self) -> Conduct:
+        return Conduct(Randomness(self.generator, self.compute), self.noise_level(), self.compute)
 
     def learning_rate(self) -> float:
         """Return the step size of the next step: warm-up, cuts on a plateau, and decay at the end."""
@@ -214,7 +254,9 @@ class Stage:
         sums, total = None, 0
         for drawn in self._validation_batches():
             batch = drawn.to(self.fabric.device)
-            breakdown = evaluate(self.module(batch, Noise()), batch, self.config.weights)
+            breakdown = evaluate(
+                self.module(batch, Conduct(compute=self.compute)), batch, self.config.weights
+            )
             cells = sum(len(c.library) for c in batch.cells.values())
             values = breakdown.values() * cells
             sums = values if sums is None else sums + values
@@ -241,10 +283,13 @@ class Stage:
 
     def checkpoint(self) -> Checkpoint:
         """Return the whole state of the stage."""
+        order, rng = self.loader.state(), self.rng.bit_generator.state
+        if self.ahead is not None:
+            order, rng = dict(self.ahead.order), dict(self.ahead.rng)
         tensors = flatten("network", self.network.state_dict())
         tensors |= flatten("average", self.average.average)
         tensors |= flatten("optimizer", optimizer_tensors(self.optimizer))
-        tensors |= flatten("order", {k: torch.from_numpy(v) for k, v in self.loader.state().items()})
+        tensors |= flatten("order", {k: torch.from_numpy(v) for k, v in order.items()})
         tensors |= flatten("weight", {k: torch.from_numpy(v.weight) for k, v in self.data.modalities.items()})
         tensors["generator"] = self.generator.get_state()
         if self.sums is not None:
@@ -252,7 +297,7 @@ class Stage:
         state: dict[str, Any] = {
             "counters": dict(vars(self.state)),
             "names": self.names,
-            "rng": self.rng.bit_generator.state,
+            "rng": rng,
             "plateau": self.plateau.state(),
             "average_steps": self.average.steps,
         }
@@ -280,8 +325,3 @@ class Stage:
 def resume_weights(checkpoint: Checkpoint) -> dict[str, npt.NDArray[np.float32]]:
     """Return the balancing weights with which the stage of a checkpoint was training."""
     return {name: value.numpy() for name, value in unflatten("weight", checkpoint.tensors).items()}
-
-
-def make_optimizer(network: Network, config: StageConfig) -> torch.optim.Optimizer:
-    """Return RMSprop over both players' parameters; the reversed gradient makes one optimiser serve both."""
-    return torch.optim.RMSprop(network.parameters(), lr=config.learning_rate, foreach=True)
