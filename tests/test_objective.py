@@ -128,6 +128,22 @@ def test_discrepancy_equals_the_definition(out: NetworkOutput, batch: Batch) -> 
     assert term.weight == WEIGHTS.discrepancy
 
 
+def test_the_gradient_of_the_discrepancy_is_that_of_its_definition(out: NetworkOutput, batch: Batch) -> None:
+    means = {name: found.double().requires_grad_() for name, found in out.means.items()}
+    (term,) = discrepancy_terms(out._replace(means=means), batch, WEIGHTS)
+    term.value.backward()
+    x = torch.cat([found.detach() for found in means.values()]).requires_grad_()
+    weight = [cells.weight.double() for cells in batch.cells.values()]
+    signed = torch.cat([weight[0] / weight[0].sum(), -weight[1] / weight[1].sum()])
+    distance = (x.unsqueeze(1) - x).square().sum(-1)
+    spread = distance.detach().mean()
+    kernel = sum(scale * spread / (scale * spread + distance) for scale in (0.1, 0.3, 1.0, 3.0))
+    (signed @ kernel @ signed / 2).backward()
+    torch.testing.assert_close(
+        torch.cat([found.grad for found in means.values()]), x.grad, rtol=1e-4, atol=1e-8
+    )
+
+
 def test_discrepancy_is_nothing_where_modalities_agree_or_where_it_is_left_out(
     out: NetworkOutput, batch: Batch
 ) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -123,27 +124,46 @@ def discrepancy_terms(out: NetworkOutput, batch: Batch, weights: ObjectiveWeight
     """
     if not weights.discrepancy:
         return []
-    sizes = [len(cells.batch) for cells in batch.cells.values()]
-    share = [cells.weight / cells.weight.sum().clamp(min=1e-12) for cells in batch.cells.values()]
     means = torch.cat(list(out.means.values()))
-    kernel = _kernel(means)
-    ends = [slice(sum(sizes[:i]), sum(sizes[: i + 1])) for i in range(len(sizes))]
-
-    def likeness(i: int, j: int) -> Tensor:
-        return share[i] @ kernel[ends[i], ends[j]] @ share[j]
-
-    pairs = list(combinations(range(len(sizes)), 2))
-    values = [likeness(i, i) + likeness(j, j) - 2 * likeness(i, j) for i, j in pairs]
-    value = torch.stack(values).mean() / 2
+    share = means.new_zeros(len(out.means), len(means))
+    start = 0
+    for row, cells in zip(share, batch.cells.values(), strict=True):
+        row[start : start + len(cells.weight)] = cells.weight / cells.weight.sum().clamp(min=1e-12)
+        start += len(cells.weight)
+    pairs = list(combinations(range(len(share)), 2))
+    contrast = torch.stack([share[i] - share[j] for i, j in pairs])
+    value: Tensor = _Discrepancy.apply(  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        means, contrast
+    )
     return [Term("discrepancy", value, weights.discrepancy, autoencoder=False)]
 
 
-def _kernel(x: Tensor) -> Tensor:
-    """Return sums of inverse multiquadric kernels between all rows, ``(n, n)``."""
-    squares = x.square().sum(1)
-    distance = (squares.unsqueeze(1) + squares - 2 * x @ x.T).clamp(min=0)
-    spread = 2 * x.detach().var(0, correction=0).sum()
-    return torch.stack([scale * spread / (scale * spread + distance) for scale in KERNEL_SCALES]).sum(0)
+class _Discrepancy(torch.autograd.Function):
+    """Half the mean of w K w over the rows w of ``contrast``, with its gradient by the points in closed form.
+
+    With d the squared distances and T the derivative of K by d times the mean of w w, the gradient of a point
+    is twice the sum over the others of T and the difference. The scale of the kernel counts as constant.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, contrast: Tensor) -> Tensor:
+        squares = x.square().sum(1)
+        distance = (squares.unsqueeze(1) + squares - 2 * x @ x.T).clamp_(min=0)
+        spread = 2 * x.var(0, correction=0).sum()
+        kernel, slope = torch.zeros_like(distance), torch.zeros_like(distance)
+        for scale in KERNEL_SCALES:
+            inverse = (distance + scale * spread).reciprocal_()
+            kernel.add_(inverse.mul_(scale * spread))
+            slope.sub_(inverse.square_().div_(scale * spread))
+        weight = contrast.T @ contrast / len(contrast)
+        slope.mul_(weight)
+        ctx.save_for_backward(2 * (slope.sum(1, keepdim=True) * x - slope @ x))
+        return (kernel * weight).sum() / 2
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor, None]:
+        (down,) = ctx.saved_tensors
+        return down * grad_outputs[0], None
 
 
 def label_terms(out: NetworkOutput, batch: Batch, weights: ObjectiveWeights) -> list[Term]:
