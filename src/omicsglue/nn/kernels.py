@@ -2,8 +2,8 @@
 
 A decoder's output is cells x features, far larger than a core's cache. Torch walks over it once an operation;
 here every row is finished while it is in the cache. Exponential and logarithm are the usual range reductions
-with minimax polynomials in single precision (relative error under 2e-7), written out so that the compiler
-turns the loops into vector instructions.
+with minimax polynomials in single precision (coefficients of Moshier's Cephes library, relative error under
+2e-7), written out so that the compiler turns the loops into vector instructions.
 """
 
 from __future__ import annotations
