@@ -12,6 +12,7 @@ from torch import Tensor
 
 from omicsglue.data.batches import slice_rows
 from omicsglue.data.tensors import Batch, CellBatch, EdgeBatch
+from omicsglue.nn.compute import Compute
 from omicsglue.nn.layers import DiagonalNormal, Draw
 from omicsglue.nn.network import NetworkOutput
 from omicsglue.objective import (
@@ -142,6 +143,17 @@ def test_the_gradient_of_the_discrepancy_is_that_of_its_definition(out: NetworkO
     torch.testing.assert_close(
         torch.cat([found.grad for found in means.values()]), x.grad, rtol=1e-4, atol=1e-8
     )
+
+
+def test_discrepancy_is_the_same_by_compiled_kernels(out: NetworkOutput, batch: Batch) -> None:
+    found = []
+    for compute in (None, Compute(1)):
+        means = {name: value.clone().requires_grad_() for name, value in out.means.items()}
+        (term,) = discrepancy_terms(out._replace(means=means, compute=compute), batch, WEIGHTS)
+        term.value.backward()
+        found.append([term.value.detach(), *(value.grad for value in means.values())])
+    for plain, compiled in zip(*found, strict=True):
+        torch.testing.assert_close(compiled, plain, rtol=1e-4, atol=1e-7)
 
 
 def test_discrepancy_is_nothing_where_modalities_agree_or_where_it_is_left_out(

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from omicsglue.data.tensors import Batch
+from omicsglue.nn.compute import Compute, arrays
 from omicsglue.nn.network import NetworkOutput
 
 KERNEL_SCALES = (0.1, 0.3, 1.0, 3.0)  # of twice the total variance: the mean squared distance between cells
@@ -133,7 +134,7 @@ def discrepancy_terms(out: NetworkOutput, batch: Batch, weights: ObjectiveWeight
     pairs = list(combinations(range(len(share)), 2))
     contrast = torch.stack([share[i] - share[j] for i, j in pairs])
     value: Tensor = _Discrepancy.apply(  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        means, contrast
+        means, contrast, out.compute
     )
     return [Term("discrepancy", value, weights.discrepancy, autoencoder=False)]
 
@@ -146,24 +147,32 @@ class _Discrepancy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, contrast: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, contrast: Tensor, compute: Compute | None) -> Tensor:
         squares = x.square().sum(1)
-        distance = (squares.unsqueeze(1) + squares - 2 * x @ x.T).clamp_(min=0)
-        spread = 2 * x.var(0, correction=0).sum()
-        kernel, slope = torch.zeros_like(distance), torch.zeros_like(distance)
-        for scale in KERNEL_SCALES:
-            inverse = (distance + scale * spread).reciprocal_()
-            kernel.add_(inverse.mul_(scale * spread))
-            slope.sub_(inverse.square_().div_(scale * spread))
+        distance = torch.addmm(squares.unsqueeze(1) + squares, x, x.T, alpha=-2)
+        scales = 2 * x.var(0, correction=0).sum() * x.new_tensor(KERNEL_SCALES)
         weight = contrast.T @ contrast / len(contrast)
-        slope.mul_(weight)
+        value, slope = _multiquadrics(distance, weight, scales, compute)
         ctx.save_for_backward(2 * (slope.sum(1, keepdim=True) * x - slope @ x))
-        return (kernel * weight).sum() / 2
+        return value / 2
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor, None, None]:
         (down,) = ctx.saved_tensors
-        return down * grad_outputs[0], None
+        return down * grad_outputs[0], None, None
+
+
+def _multiquadrics(
+    distance: Tensor, weight: Tensor, scales: Tensor, compute: Compute | None
+) -> tuple[Tensor, Tensor]:
+    """Return the weighted sum of kernels of squared distances, and the weighted derivatives by them."""
+    if compute is not None:
+        given = arrays(distance, weight, scales)
+        return weight.new_tensor(compute.kernels.multiquadrics(*given)), distance
+    inverse = 1 / (distance.clamp(min=0) + scales.view(-1, 1, 1))
+    value = (inverse * scales.view(-1, 1, 1)).sum(0)
+    slope = (inverse.square() * scales.view(-1, 1, 1)).sum(0).neg_()
+    return (value * weight).sum(), slope * weight
 
 
 def label_terms(out: NetworkOutput, batch: Batch, weights: ObjectiveWeights) -> list[Term]:

@@ -12,7 +12,7 @@ from omicsglue.data.tensors import CellBatch
 from omicsglue.nn.compute import Compute, arrays, spans
 
 CELLS = 32  # of one batch in a block: their predictors stay in a core's cache
-FEATURES = 4096
+FEATURES = 1024
 
 
 class CellBlocks:

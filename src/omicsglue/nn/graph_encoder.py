@@ -16,7 +16,7 @@ from omicsglue.nn.compute import Compute, arrays, spans
 from omicsglue.nn.layers import EPS, DiagonalNormal, Draw, NormalHead
 from omicsglue.nn.randomness import Randomness, Seed
 
-VERTICES, EDGES = 2048, 8192  # in a block of work
+VERTICES, EDGES = 1024, 4096  # in a block of work
 
 
 def adjacency(

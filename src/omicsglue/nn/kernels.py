@@ -305,6 +305,62 @@ def _keep(size: int, rate: float, first: Any, second: Any) -> Any:
 keep = _compiled(_keep)
 
 
+def _multiquadrics(distance: Any, weight: Any, scales: Any) -> Any:
+    """Return the weighted sum of inverse multiquadric kernels of squared distances, n x n.
+
+    ``distance`` becomes the weighted derivatives of the kernels by it.
+    """
+    total: Any = 0.0
+    for i in range(len(distance)):
+        line = _F(0)
+        for j in range(distance.shape[1]):
+            d, value, slope = max(distance[i, j], _F(0)), _F(0), _F(0)
+            for k in range(len(scales)):
+                inverse = _F(1) / (d + scales[k])
+                value += scales[k] * inverse
+                slope -= scales[k] * inverse * inverse
+            line += weight[i, j] * value
+            distance[i, j] = weight[i, j] * slope
+        total += line
+    return total
+
+
+multiquadrics = _compiled(_multiquadrics, fastmath=_FAST)
+
+
+def _activate(a: Any, bias: Any, rate: float, first: Any, second: Any, row: int, out: Any) -> None:
+    """Leaky ReLU of slope 0.2 and dropout of a layer's products ``a``, which become what left the former.
+
+    ``row`` is the place of the first row among all that share the seed.
+    """
+    n, width = a.shape
+    limit, up = _U(rate * 2.0**32), _F(1 / (1 - rate))
+    for i in range(n):
+        for j in range(width):
+            x = a[i, j] + bias[j]
+            x = max(x, _F(0.2) * x)
+            kept = hashed(_U((row + i) * width + j), first, second) >= limit
+            a[i, j] = x
+            out[i, j] = x * up if kept else _F(0)
+
+
+activate = _compiled(_activate, fastmath=_FAST)
+
+
+def _activate_backward(down: Any, a: Any, rate: float, first: Any, second: Any, row: int) -> None:
+    """Turn the gradient by the output of `activate` into that by the products."""
+    n, width = a.shape
+    limit, up = _U(rate * 2.0**32), _F(1 / (1 - rate))
+    for i in range(n):
+        for j in range(width):
+            kept = hashed(_U((row + i) * width + j), first, second) >= limit
+            slope = _F(1) if a[i, j] > _F(0) else _F(0.2)
+            down[i, j] = down[i, j] * slope * up if kept else _F(0)
+
+
+activate_backward = _compiled(_activate_backward, fastmath=_FAST)
+
+
 def _hidden_forward(
     a: Any,
     bias: Any,

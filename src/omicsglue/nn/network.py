@@ -76,6 +76,8 @@ class NetworkOutput(NamedTuple):
         Discriminator's log-odds, ``(cells of all modalities, K)``.
     label_logits
         Classifier's log-odds, ``(cells of all modalities, types)``; ``None`` where no cell types are known.
+    compute
+        Compiled kernels with which the pass was run, if any.
     """
 
     u: dict[str, Draw]
@@ -85,6 +87,7 @@ class NetworkOutput(NamedTuple):
     edge_logits: Tensor
     modality_logits: Tensor
     label_logits: Tensor | None
+    compute: Compute | None = None
 
 
 class Network(nn.Module):
@@ -169,6 +172,7 @@ class Network(nn.Module):
             edge_logits=edge_logits(v.value, edges.source, edges.target, edges.sign, compute),
             modality_logits=self._discriminate(reverse_gradient(means, reversal), conduct),
             label_logits=self.classifier(means) if self.classifier is not None else None,
+            compute=compute,
         )
 
     def _encode(self, inputs: Mapping[str, Tensor], conduct: Conduct) -> dict[str, Encoded]:
@@ -186,5 +190,5 @@ class Network(nn.Module):
         if conduct.random is not None and conduct.noise > 0:
             spread = u.detach().std(0) * conduct.noise
             u = u + conduct.random.normal(u) * spread
-        out: Tensor = self.discriminator(u, conduct.random)
+        out: Tensor = self.discriminator(u, conduct.random, conduct.compute)
         return out

@@ -159,9 +159,9 @@ class Stage:
         batch = self._draw().to(self.fabric.device)
         weights = self.config.weights
         out = self.module(batch, self._conduct(), weights.align)
-        self._draw_ahead()
         breakdown = evaluate(out, batch, weights)
         self.optimizer.zero_grad()
+        self._draw_ahead()
         self.fabric.backward(breakdown.total)
         self._update()
         values = breakdown.values()
