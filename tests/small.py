@@ -36,6 +36,7 @@ SETTINGS: dict[str, Any] = {
     "ema": 0.99,
     "negatives": 10,
     "graph_share": 0.1,
+    "validate_every": 1,
     "plateau": PlateauConfig(grace=0, plateau=400, factor=0.1, patience=800, tolerance=1e-4),
     "weights": WEIGHTS,
 }

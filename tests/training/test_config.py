@@ -25,6 +25,8 @@ from omicsglue.training.config import StageConfig
         {"ema": 1.0},
         {"negatives": 0},
         {"graph_share": 0.0},
+        {"validate_every": 0},
+        {"most_positives": 0},
     ],
 )
 def test_stage_refuses(settings: dict[str, Any]) -> None:

@@ -98,6 +98,14 @@ def test_history_has_a_row_an_epoch_with_every_loss(stages: Stages) -> None:
     assert sum(row["seconds"] for row in rows) <= stage.state.elapsed["train"]
 
 
+def test_short_epochs_are_validated_now_and_then_and_the_last_always(stages: Stages) -> None:
+    stage = stages(max_epochs=8, validate_every=12)  # epochs of 5 steps
+    stage.run(Silent(), ignore)
+    rows = stage.state.history
+    assert [row["epoch"] for row in rows if "val_vae_loss" in row] == [3, 6, 8]
+    assert all("vae_loss" in row for row in rows)
+
+
 def test_the_row_holds_the_mean_of_the_steps(stages: Stages, monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[torch.Tensor] = []
 

@@ -41,6 +41,9 @@ class StageConfig:
         Share of the graph's edges (both directions, self-loops) drawn as positives in a step.
     most_positives
         But never more than so many, so that a graph of millions of edges does not slow the step.
+    validate_every
+        Steps at least between validations, which take place at the end of epochs and cost as much as a step:
+        short epochs are not all validated, the last always.
     plateau
         When to cut the learning rate and when to stop, by the validation loss.
     weights
@@ -67,6 +70,7 @@ class StageConfig:
     negatives: int = 10
     graph_share: float = 1 / 32
     most_positives: int = 4096
+    validate_every: int = 20
     plateau: PlateauConfig = field(default_factory=PlateauConfig)
     weights: ObjectiveWeights = field(default_factory=ObjectiveWeights)
     compiled: bool = True
@@ -86,6 +90,7 @@ class StageConfig:
             ("ema", 0 <= self.ema < 1, "0 or more and less than 1"),
             ("negatives", self.negatives >= 1, "1 or more"),
             ("most_positives", self.most_positives >= 1, "1 or more"),
+            ("validate_every", self.validate_every >= 1, "1 or more"),
             ("graph_share", 0 < self.graph_share <= 1, "more than 0 and at most 1"),
         ):
             if not good:

@@ -226,7 +226,8 @@ class Stage:
         row |= {"seconds": round(state.seconds, 4), "learning_rate": self.optimizer.param_groups[0]["lr"]}
         self._check_finite(means)
         row |= means
-        if self.data.has_validation:
+        if self._validation_is_due():
+            state.validated = state.step
             losses = {f"val_{name}": value for name, value in self._validate().items()}
             self._check_finite(losses)
             row |= losses
@@ -235,6 +236,13 @@ class Stage:
         state.epoch_steps, state.seconds, self.sums = 0, 0.0, None
         state.finished = state.epoch >= self.epochs or self.plateau.stop
         reporter.epoch(row)
+
+    def _validation_is_due(self) -> bool:
+        """Whether to validate at the end of this epoch: of short epochs only some, but always the last."""
+        if not self.data.has_validation:
+            return False
+        steps = self.state.step - self.state.validated
+        return self.state.epoch >= self.epochs or steps >= self.config.validate_every
 
     def _check_finite(self, losses: Mapping[str, float]) -> None:
         wrong = [name for name, value in losses.items() if not math.isfinite(value)]

@@ -52,6 +52,8 @@ class StageState:
         Steps and epochs done in this stage.
     epoch_steps, seconds
         Steps done in the epoch that is open, and the time they took.
+    validated
+        Step of the latest validation.
     finished
         Whether the stage has ended.
     history
@@ -64,6 +66,7 @@ class StageState:
     epoch: int = 0
     epoch_steps: int = 0
     seconds: float = 0.0
+    validated: int = 0
     finished: bool = False
     history: list[Row] = field(default_factory=list)
     elapsed: dict[str, float] = field(default_factory=dict)
