@@ -225,7 +225,7 @@ def _leiden(graph: object, resolution: float, seed: int) -> Ints:
 
     igraph.set_random_number_generator(random.Random(seed))
     try:
-        found = graph.community_leiden(  # type: ignore[attr-defined]
+        found = graph.community_leiden(  # type: ignore[attr-defined]  # added at run time
             objective_function="modularity", weights="weight", resolution=resolution, n_iterations=2
         )
     finally:

@@ -60,7 +60,7 @@ class ModalitySetup:
             )
         values = {field.name: str(record[field.name]) or None for field in fields(cls)}
         values["likelihood"] = values["likelihood"] or "nb"
-        return cls(**values)  # type: ignore[arg-type]
+        return cls(**values)  # type: ignore[arg-type]  # names of the fields, read at run time
 
 
 def write_setup(adata: AnnData, setup: ModalitySetup, where: str = "adata") -> None:

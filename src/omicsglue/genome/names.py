@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -155,10 +155,10 @@ def _place(name: str) -> tuple[str | float, int, int]:
     return np.nan, -1, -1
 
 
-def _map_unique(values: object, rule: object) -> npt.NDArray[np.object_]:
+def _map_unique(values: object, rule: Callable[[str], object]) -> npt.NDArray[np.object_]:
     codes, unique = pd.factorize(np.asarray(values, dtype=object))
     new = np.empty(len(unique) + 1, dtype=object)
-    new[:-1] = [rule(str(value).strip()) for value in unique]  # type: ignore[operator]
+    new[:-1] = [rule(str(value).strip()) for value in unique]
     new[-1] = np.nan  # code -1: missing
     return np.asarray(new[codes], dtype=object)
 

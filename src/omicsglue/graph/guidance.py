@@ -59,11 +59,11 @@ class GuidanceGraph:
     vertices: npt.NDArray[np.object_]
     source: npt.NDArray[np.int64]
     target: npt.NDArray[np.int64]
-    weight: npt.NDArray[np.float32] = None  # type: ignore[assignment]
-    sign: npt.NDArray[np.int8] = None  # type: ignore[assignment]
-    kind_codes: npt.NDArray[np.int16] = None  # type: ignore[assignment]
+    weight: npt.NDArray[np.float32] = None  # type: ignore[assignment]  # filled below
+    sign: npt.NDArray[np.int8] = None  # type: ignore[assignment]  # filled below
+    kind_codes: npt.NDArray[np.int16] = None  # type: ignore[assignment]  # filled below
     kind_names: tuple[str, ...] = ("edge",)
-    distance: npt.NDArray[np.float64] = None  # type: ignore[assignment]
+    distance: npt.NDArray[np.float64] = None  # type: ignore[assignment]  # filled below
 
     def __post_init__(self) -> None:
         vertices = checked_vertices(self.vertices)

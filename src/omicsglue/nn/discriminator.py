@@ -114,5 +114,5 @@ def reverse_gradient(x: Tensor, strength: float) -> Tensor:
     So one backward pass serves both players: the discriminator descends on its loss while the encoders
     climb it. Source: Ganin & Lempitsky 2015.
     """
-    out: Tensor = _Reverse.apply(x, strength)  # type: ignore[no-untyped-call]
+    out: Tensor = _Reverse.apply(x, strength)  # type: ignore[no-untyped-call]  # torch leaves it untyped
     return out

@@ -40,7 +40,7 @@ def encode_together(
     """
     passes = [_Pass(encoder, inputs[name], random) for name, encoder in encoders.items()]
     parameters = [parameter for each in passes for parameter in each.parameters]
-    out = _FusedEncoders.apply(passes, compute, *parameters)  # type: ignore[no-untyped-call]  # torch's own
+    out = _FusedEncoders.apply(passes, compute, *parameters)  # type: ignore[no-untyped-call]  # torch leaves it so
     return {
         name: Encoded(mean, Draw(value, divergence))
         for name, (mean, value, divergence) in zip(encoders, zip(*[iter(out)] * 3, strict=True), strict=True)

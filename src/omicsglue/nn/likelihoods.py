@@ -139,7 +139,7 @@ class NegativeBinomial:
 
     def nll(self, eta: Tensor, params: Mapping[str, Tensor], cells: CellBatch, weight: Tensor) -> Tensor:
         """Return the weighted negative log-likelihood, a scalar."""
-        out: Tensor = _NegativeBinomialNLL.apply(  # type: ignore[no-untyped-call]
+        out: Tensor = _NegativeBinomialNLL.apply(  # type: ignore[no-untyped-call]  # torch leaves it untyped
             eta, params["log_theta"], cells.counts, cells.library, cells.batch, weight
         )
         return out

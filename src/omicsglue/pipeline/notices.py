@@ -37,7 +37,7 @@ def heard() -> Iterator[list[str]]:
             said.append(str(message))
             with warnings.catch_warnings():
                 warnings.showwarning = pass_on
-                warnings.filters[:] = filters  # type: ignore[index]
+                warnings.filters[:] = filters  # type: ignore[index]  # a list; typed as any sequence
                 warnings.warn_explicit(message, category, filename, lineno)
 
     with warnings.catch_warnings():
