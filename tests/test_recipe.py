@@ -13,10 +13,11 @@ import torch
 
 from omicsglue.data.modality import ModalityData, resolve
 from omicsglue.data.setup import read_setup
+from omicsglue.errors import OptionError
 from omicsglue.graph import GuidanceGraph
 from omicsglue.nn.build import build_network
 from omicsglue.nn.network import Network
-from omicsglue.recipe import Outcome, Recipe, embed, follow, run_digest
+from omicsglue.recipe import Outcome, PretrainedStore, Recipe, embed, follow, run_digest
 from omicsglue.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from omicsglue.training.device import make_fabric, threads_limited
 from omicsglue.training.loop import Stage
@@ -72,6 +73,7 @@ class Run:
         stop: tuple[str, int] | None = None,
         folder: Path | None = None,
         resume: Checkpoint | None = None,
+        pretrained: PretrainedStore | None = None,
     ) -> Outcome:
         def on_step(stage: Stage) -> None:
             if stop == (stage.name, stage.state.step):
@@ -80,7 +82,15 @@ class Run:
 
         fabric = make_fabric("cpu")
         return follow(
-            self.network, self.data, self.graph, self.recipe, fabric, Silent(), on_step=on_step, resume=resume
+            self.network,
+            self.data,
+            self.graph,
+            self.recipe,
+            fabric,
+            Silent(),
+            on_step=on_step,
+            resume=resume,
+            pretrained=pretrained,
         )
 
 
@@ -241,6 +251,56 @@ def test_training_starts_from_the_pretrained_weights_with_balancing_weights(
     for name, weight in outcome.weights.items():
         assert np.array_equal(seen[name], weight)
         assert weight.mean() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_a_member_that_begins_with_what_is_kept_is_the_member_trained_alone(
+    data: Modalities, graph: GuidanceGraph, whole: tuple[Run, Outcome], tmp_path: Path, on_disk: bool
+) -> None:
+    shared = PretrainedStore(tmp_path if on_disk else None)
+    assert shared.load() is None
+    first = Run(data, graph, RECIPE)
+    assert_same(whole, (first, first(pretrained=shared)))
+    alone, second = (Run(data, graph, replace(RECIPE, member=1)) for _ in range(2))
+    steps = {"pretrain": 0, "train": 0}
+
+    def count(stage: Stage) -> None:
+        steps[stage.name] += 1
+
+    outcome = follow(
+        second.network,
+        data,
+        graph,
+        second.recipe,
+        make_fabric("cpu"),
+        Silent(),
+        on_step=count,
+        pretrained=shared,
+    )
+    assert steps == {"pretrain": 0, "train": 15}
+    assert_same((alone, alone()), (second, outcome))
+    assert not same_history(outcome.history, whole[1].history)
+    assert outcome.history[:3] != []
+    assert same_history(outcome.history[:3], whole[1].history[:3])
+    again = Run(data, graph, RECIPE)
+    assert_same(whole, (again, again(pretrained=shared)))  # training changes nothing of what is kept
+
+
+def test_what_is_kept_is_used_where_a_run_was_stopped_before_its_first_step(
+    data: Modalities, graph: GuidanceGraph, whole: tuple[Run, Outcome], tmp_path: Path
+) -> None:
+    first = Run(data, graph, RECIPE)
+    with pytest.raises(Stopped):
+        first(stop=("pretrain", 15), folder=tmp_path)
+    shared = PretrainedStore()
+    Run(data, graph, RECIPE)(pretrained=shared)
+    last = Run(data, graph, RECIPE)
+    assert_same(whole, (last, last(resume=load_checkpoint(first.saved), pretrained=shared)))
+
+
+def test_members_are_counted_from_0() -> None:
+    with pytest.raises(OptionError, match="member is -1"):
+        replace(RECIPE, member=-1)
 
 
 def test_embedding_in_blocks_equals_embedding_at_once(

@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from omicsglue import datasets, errors, graph, metrics, pl, pp, report, runs
+    from omicsglue import datasets, errors, genome, graph, metrics, pl, pp, report, runs, tl
     from omicsglue.errors import OmicsGlueError, OmicsGlueWarning
     from omicsglue.model import GLUE
     from omicsglue.pipeline import Integration, integrate
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_ROOMS = ("datasets", "errors", "graph", "metrics", "pl", "pp", "report", "runs")
+_ROOMS = ("datasets", "errors", "genome", "graph", "metrics", "pl", "pp", "report", "runs", "tl")
 _NAMES = {
     "GLUE": "omicsglue.model",
     "Integration": "omicsglue.pipeline",
@@ -37,6 +37,7 @@ __all__ = [
     "Recipe",
     "datasets",
     "errors",
+    "genome",
     "graph",
     "integrate",
     "metrics",
@@ -44,6 +45,7 @@ __all__ = [
     "pp",
     "report",
     "runs",
+    "tl",
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 # var: genome coordinates, 0-based and half-open
@@ -19,6 +20,7 @@ LSI: Final = "X_lsi"
 
 # results
 EMBEDDING: Final = "X_glue"  # obsm (cells x D) and varm (features x D; NaN outside the graph)
+MEMBER_EMBEDDING: Final = re.compile(rf"{EMBEDDING}(_[1-9]\d*)?")  # see member_embedding
 BALANCING_WEIGHT: Final = "glue_weight"  # obs
 
 # uns
@@ -32,3 +34,19 @@ SIGN: Final = "sign"
 KIND: Final = "kind"
 DISTANCE: Final = "distance"
 EDGE_COLUMNS: Final = (SOURCE, TARGET, WEIGHT, SIGN, KIND, DISTANCE)
+
+
+def member_embedding(member: int) -> str:
+    """Return the key of the embeddings of one member of an ensemble, in ``obsm`` and ``varm``.
+
+    Parameters
+    ----------
+    member
+        Number of the member, from 0.
+
+    Examples
+    --------
+    >>> member_embedding(0), member_embedding(2)
+    ('X_glue', 'X_glue_2')
+    """
+    return f"{EMBEDDING}_{member}" if member else EMBEDDING

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +30,7 @@ from omicsglue.graph import GuidanceGraph
 from omicsglue.graph import check as check_graph
 from omicsglue.modelfile import SavedModality, SavedModel, read_model, write_model
 from omicsglue.nn.build import build_network
-from omicsglue.recipe import Outcome, Recipe, embed, follow, run_digest
+from omicsglue.recipe import Outcome, PretrainedStore, Recipe, embed, follow, run_digest
 from omicsglue.training.checkpoint import checkpoint_to_follow
 from omicsglue.training.device import make_fabric, threads_limited
 from omicsglue.training.interrupt import CheckpointKeeper, listening
@@ -164,6 +166,7 @@ class GLUE:
         checkpoint_minutes: float = 1.0,
         resume: bool = False,
         reporter: Reporter | None = None,
+        pretrained: PretrainedStore | None = None,
     ) -> None:
         """Pretrain, balance, train; from fresh weights, also when called again.
 
@@ -185,6 +188,9 @@ class GLUE:
             Go on from the newest valid checkpoint, or start where there is none.
         reporter
             Hears of the progress; a live bar by default.
+        pretrained
+            Where members of an ensemble share pretrained weights and balancing weights: used if they are
+            there, else put there; see :meth:`member`.
 
         Raises
         ------
@@ -197,7 +203,7 @@ class GLUE:
         Interrupted
             On Ctrl-C or SIGTERM; with ``checkpoints``, the state is saved.
         """
-        recipe = self._limited(max_epochs)
+        recipe = self.recipe.limited(max_epochs)
         fabric = make_fabric(device, devices)
         if resume and checkpoints is None:
             raise OptionError(
@@ -220,15 +226,33 @@ class GLUE:
                     speaker,
                     on_step=CheckpointKeeper(folder, signals, run, checkpoint_minutes),
                     resume=saved,
+                    pretrained=pretrained,
                 )
         finally:
             if reporter is None:
                 speaker.close()
 
-    def _limited(self, max_epochs: int | None) -> Recipe:
-        if max_epochs is not None and max_epochs < 1:
-            raise OptionError(f"max_epochs is {max_epochs}", where="train", remedy="give 1 or more")
-        return self.recipe.limited(max_epochs) if max_epochs is not None else self.recipe
+    def member(self, number: int) -> GLUE:
+        """Return an untrained member of an ensemble with this model.
+
+        It has the same data and settings, and another seed of the second stage: ``seed + number``. Member 0
+        is trained as this model is.
+
+        Parameters
+        ----------
+        number
+            Number of the member, from 0.
+
+        Raises
+        ------
+        OptionError
+            If the number is negative.
+        """
+        other = copy(self)
+        other.recipe = replace(self.recipe, member=number)
+        other._outcome = None
+        other._build()
+        return other
 
     def get_latent_representation(
         self, modality: str, adata: AnnData | None = None, *, return_std: bool = False

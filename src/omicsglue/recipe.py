@@ -2,7 +2,7 @@
 
 Source: Cao & Gao 2022. Pretraining keeps noise on the discriminator's input, so that alignment is coarse;
 cells are then weighted so that modalities of different composition can be aligned; training starts from the
-pretrained weights.
+pretrained weights. The members of an ensemble share all but the second stage.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +27,13 @@ from omicsglue.errors import OptionError
 from omicsglue.graph.guidance import GuidanceGraph
 from omicsglue.nn.network import Network, NetworkConfig
 from omicsglue.objective import ObjectiveWeights
-from omicsglue.training.checkpoint import Checkpoint
+from omicsglue.training.checkpoint import (
+    Checkpoint,
+    checkpoint_to_follow,
+    flatten,
+    save_checkpoint,
+    unflatten,
+)
 from omicsglue.training.config import StageConfig
 from omicsglue.training.device import threads_limited
 from omicsglue.training.loop import Stage, StepHook, resume_weights
@@ -60,6 +67,8 @@ class Recipe:
         Share of the cells held out from both stages, for early stopping.
     seed
         Seed of everything random.
+    member
+        Number of the member of an ensemble that is trained; the second stage takes ``seed + member``.
 
     Raises
     ------
@@ -77,6 +86,7 @@ class Recipe:
     balancing: BalancingConfig | None = field(default_factory=BalancingConfig)
     validation: float = 0.1
     seed: int = 0
+    member: int = 0
 
     def __post_init__(self) -> None:
         """Check the numbers."""
@@ -85,6 +95,10 @@ class Recipe:
                 f"seed is {self.seed}",
                 where="Recipe",
                 remedy="give a whole number of at least 0 and below 2^32",
+            )
+        if self.member < 0:
+            raise OptionError(
+                f"member is {self.member}", where="Recipe", remedy="give a whole number of at least 0"
             )
         if not 0 <= self.validation < 1:
             raise OptionError(
@@ -117,7 +131,15 @@ class Recipe:
         return max(self.pretrain.batch_size, self.train.batch_size)
 
     def limited(self, max_epochs: int | None) -> Recipe:
-        """Return the recipe with at most so many epochs in each stage."""
+        """Return the recipe with at most so many epochs in each stage; ``None`` leaves it as it is.
+
+        Raises
+        ------
+        OptionError
+            If the number is under 1.
+        """
+        if max_epochs is None:
+            return self
         return replace(
             self,
             pretrain=replace(self.pretrain, max_epochs=max_epochs),
@@ -144,6 +166,41 @@ class Outcome:
     seconds: dict[str, float]
 
 
+class PretrainedStore:
+    """Where pretrained weights and balancing weights are kept for all members of an ensemble.
+
+    Parameters
+    ----------
+    folder
+        Folder for a file, which outlives the process; in memory by default.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder
+        self._held: Checkpoint | None = None
+
+    def load(self) -> Checkpoint | None:
+        """Return what is kept; ``None`` where there is nothing, or a damaged file (with a warning)."""
+        return checkpoint_to_follow(self.folder, run="", resume=True) if self.folder else self._held
+
+    def keep(self, network: Network, data: StageData, state: StageState) -> None:
+        """Keep a copy of what the second stage begins with.
+
+        Raises
+        ------
+        RunFolderError
+            If the disk is full or the folder cannot be written.
+        """
+        weights = {name: torch.from_numpy(cells.weight) for name, cells in data.modalities.items()}
+        tensors = flatten("network", network.state_dict()) | flatten("weight", weights)
+        copies = {name: value.detach().cpu().clone() for name, value in tensors.items()}
+        start = Checkpoint(0, BALANCE, 0, copies, asdict(state))
+        if self.folder is not None:
+            save_checkpoint(self.folder, start)
+        else:
+            self._held = start
+
+
 def follow(
     network: Network,
     modalities: Mapping[str, ModalityData],
@@ -154,6 +211,7 @@ def follow(
     *,
     on_step: StepHook,
     resume: Checkpoint | None = None,
+    pretrained: PretrainedStore | None = None,
 ) -> Outcome:
     """Train a network by the recipe, from the start or from a checkpoint.
 
@@ -173,6 +231,9 @@ def follow(
         Called between steps with the stage at work.
     resume
         Checkpoint from which to go on.
+    pretrained
+        If it holds pretrained weights, the second stage begins with them; otherwise those of this run are
+        put there.
 
     Raises
     ------
@@ -186,15 +247,10 @@ def follow(
     state = StageState()
     if resume is not None and resume.stage == TRAIN:
         data = data.weighted(resume_weights(resume))
-    elif recipe.balancing is not None:
-        state = _pretrain(engine, data, recipe, reporter, on_step, resume)
+    else:
+        data, state = _begin(engine, data, recipe, reporter, on_step, resume, pretrained)
         resume = None
-        reporter.stage(BALANCE)
-        began = time.perf_counter()
-        with threads_limited(None):
-            data = data.weighted(_balance(network, modalities, recipe.balancing, recipe.seed))
-        state.elapsed[BALANCE] = time.perf_counter() - began
-    train = Stage(TRAIN, 1, engine, data, recipe.train, recipe.seed, state)
+    train = Stage(TRAIN, 1, engine, data, recipe.train, recipe.seed + recipe.member, state)
     if resume is not None:
         train.restore(resume)
     train.run(reporter, on_step)
@@ -228,6 +284,29 @@ def run_digest(
     for edges in (graph.source, graph.target, graph.weight, graph.sign):
         digest.update(np.ascontiguousarray(edges).data)
     return digest.hexdigest()
+
+
+def _begin(
+    engine: Engine,
+    data: StageData,
+    recipe: Recipe,
+    reporter: Reporter,
+    on_step: StepHook,
+    resume: Checkpoint | None,
+    pretrained: PretrainedStore | None,
+) -> tuple[StageData, StageState]:
+    """Return what the second stage begins with: what is kept, or what pretraining and balancing make."""
+    kept = pretrained.load() if pretrained is not None else None
+    if kept is not None:
+        engine.network.load_state_dict(unflatten("network", kept.tensors))
+        return data.weighted(resume_weights(kept)), StageState(**kept.state).next_stage()
+    state = StageState()
+    if recipe.balancing is not None:
+        state = _pretrain(engine, data, recipe, reporter, on_step, resume)
+        data = _balanced(engine.network, data, recipe.balancing, recipe.seed, reporter, state)
+    if pretrained is not None:
+        pretrained.keep(engine.network, data, state)
+    return data, state
 
 
 def _pretrain(
@@ -275,8 +354,19 @@ def embed(network: Network, name: str, inputs: EncoderInput) -> tuple[Floats, Fl
     return np.concatenate(means), np.concatenate(stds)
 
 
-def _balance(
-    network: Network, modalities: Mapping[str, ModalityData], config: BalancingConfig, seed: int
-) -> dict[str, Floats]:
-    embeddings = {name: embed(network, name, cells.inputs)[0] for name, cells in modalities.items()}
-    return balancing_weights(embeddings, config, seed)
+def _balanced(
+    network: Network,
+    data: StageData,
+    config: BalancingConfig,
+    seed: int,
+    reporter: Reporter,
+    state: StageState,
+) -> StageData:
+    """Return the data with balancing weights; the time goes to the state."""
+    reporter.stage(BALANCE)
+    began = time.perf_counter()
+    with threads_limited(None):
+        embeddings = {name: embed(network, name, cells.inputs)[0] for name, cells in data.modalities.items()}
+        weighted = data.weighted(balancing_weights(embeddings, config, seed))
+    state.elapsed[BALANCE] = time.perf_counter() - began
+    return weighted

@@ -48,7 +48,7 @@ def test_every_option_of_the_interface_is_there() -> None:
     _, out, _ = spoken(["integrate", "--help"])
     options = (
         "modality annotation out graph config likelihood layer representation batch-key label-key pairing "
-        "sign window promoter n-genes max-epochs seed device devices threads resume overwrite quiet "
+        "sign window promoter n-genes max-epochs ensemble seed device devices threads resume overwrite quiet "
         "json-logs checkpoint-minutes"
     )
     for option in options.split():
@@ -113,6 +113,25 @@ def test_warnings_reach_every_kind_of_output(arguments: list[str], folder: Path,
     warned = [each["text"] for each in map(json.loads, told.splitlines()) if each["event"] == "warning"]
     assert any("have no counts at all" in text for text in warned)
     assert spoken([*arguments, "--overwrite", "--quiet"]) == (0, "", "")
+
+
+@pytest.mark.usefixtures("no_report")
+def test_an_ensemble_is_asked_for_on_the_line_or_in_a_file(arguments: list[str], tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("ensemble: 3\n")
+    code, _, told = spoken([*arguments, "--ensemble", "2", "--config", str(tmp_path / "run.yaml")])
+    assert code == 0
+    assert [line for line in told.splitlines() if line.startswith("member")] == [
+        "member 1 of 2",
+        "member 2 of 2",
+    ]
+    assert RunFolder.open(tmp_path / "RUN").members() == ["X_glue", "X_glue_1"]
+    quiet = [*arguments, "--overwrite", "--quiet", "--config", str(tmp_path / "run.yaml")]
+    assert spoken(quiet) == (0, "", "")
+    assert len(RunFolder.open(tmp_path / "RUN").members()) == 3
+    code, _, told = spoken([*arguments, "--ensemble", "0", "--overwrite"])
+    assert code == 2
+    assert "ensemble is 0" in told
+    assert RunFolder.open(tmp_path / "RUN").members() != []
 
 
 def test_score_and_report_of_a_run(arguments: list[str], tmp_path: Path) -> None:

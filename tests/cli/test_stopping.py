@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from command_line_cases import spoken
+from omicsglue.runs import RunFolder
 from whole_runs import assert_same_embeddings, embeddings
 
 pytestmark = pytest.mark.slow
@@ -108,6 +109,25 @@ def test_a_killed_process_goes_on_from_where_it_was(
     assert spoken([*arguments, *EPOCHS, "--resume", "--quiet"]) == (0, "", "")
     assert_same_embeddings(embeddings(tmp_path / "RUN"), whole)
     assert not list((tmp_path / "RUN").rglob(".partial-*"))
+
+
+def test_a_killed_ensemble_goes_on_with_the_member_at_work(
+    arguments: list[str], tmp_path: Path, no_report: None
+) -> None:
+    options = [*EPOCHS, "--ensemble", "2"]
+    process = begin([*arguments, *options], "--json-logs")
+    for epoch in (40, 7):  # the last of member 0, and one of member 1
+        wait_for(process, "train", epoch)
+    process.kill()
+    process.communicate(timeout=60)
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "RUN" / "checkpoints").glob("1-train*")}
+    assert spoken([*arguments, *options, "--resume", "--quiet"]) == (0, "", "")
+    after = {path: path.stat().st_mtime_ns for path in (tmp_path / "RUN" / "checkpoints").glob("1-train*")}
+    assert after == kept  # member 0 was not trained again
+    resumed = RunFolder.open(tmp_path / "RUN")
+    found = {key: resumed.embedding("atac", key) for key in resumed.members()}
+    assert spoken([*arguments, *options, "--overwrite", "--quiet"]) == (0, "", "")
+    assert_same_embeddings(found, {key: resumed.embedding("atac", key) for key in resumed.members()})
 
 
 def test_a_disk_that_takes_no_more_is_a_failure_that_can_be_mended(

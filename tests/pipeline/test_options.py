@@ -23,6 +23,10 @@ from omicsglue.pipeline import IntegrateOptions
         ({"max_epochs": 0}, "--max-epochs"),
         ({"threads": 0}, "--threads"),
         ({"devices": 0}, "--devices"),
+        ({"ensemble": 0}, "--ensemble: ensemble is 0"),
+        ({"ensemble": 2.5}, "--ensemble: ensemble is 2.5"),
+        ({"ensemble": "four"}, "--ensemble"),
+        ({"ensemble": True}, "--ensemble"),
         ({"seed": 2**32}, "--seed"),
         ({"seed": "one"}, "--seed: seed is 'one'"),
         ({"checkpoint_minutes": -0.1}, "--checkpoint-minutes"),
@@ -68,6 +72,11 @@ def test_seed_and_epochs_reach_the_recipe() -> None:
     assert recipe.seed == 7
     assert recipe.pretrain.max_epochs == recipe.train.max_epochs == 3
     assert IntegrateOptions().recipe(150).train.max_epochs is None
+
+
+def test_an_ensemble_has_a_seed_for_each_member() -> None:
+    assert IntegrateOptions(seed=5).seeds() == {"seed": 5}
+    assert IntegrateOptions(seed=5, ensemble=3).seeds() == {"seed": 5, "ensemble": [5, 6, 7]}
 
 
 def test_record_holds_every_option_and_the_likelihoods_in_use() -> None:

@@ -80,6 +80,14 @@ def integrate(
     max_epochs: Annotated[
         int | None, typer.Option(metavar="N", help="At most so many epochs in each stage.")
     ] = None,
+    ensemble: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Models to train from one pretraining, each with another seed, for links that hold up. "
+            "[default: 1]",
+        ),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(metavar="N", help="Seed of everything random. [default: 0]")
     ] = None,
@@ -118,6 +126,7 @@ def integrate(
         "n_genes": n_genes,
         "n_components": n_components,
         "max_epochs": max_epochs,
+        "ensemble": ensemble,
         "seed": seed,
         "device": device,
         "devices": devices,

@@ -51,7 +51,7 @@ def saved(folder: RunFolder | None) -> str:
     """Return what a stopped run has saved, and how to go on."""
     if folder is None:
         return "nothing was saved, since no run folder was given"
-    found = list(folder.checkpoints.glob("*.safetensors")) if folder.checkpoints.is_dir() else []
+    found = list(folder.checkpoints.rglob("*.safetensors")) if folder.checkpoints.is_dir() else []
     if not found:
         return "nothing was saved yet; the same command with --resume starts from the beginning"
     newest = max(found, key=lambda path: path.stat().st_mtime_ns)

@@ -24,6 +24,7 @@ _LEAST: Final[Mapping[str, int]] = {
     "n_genes": 1,
     "n_components": 2,
     "max_epochs": 1,
+    "ensemble": 1,
     "seed": 0,
     "devices": 1,
     "threads": 1,
@@ -50,6 +51,8 @@ class IntegrateOptions:
         Dimensions of the representations that are computed.
     max_epochs
         At most so many epochs in each stage.
+    ensemble
+        Models to train, which differ in the seed of the second stage.
     seed
         Seed of everything random.
     device, devices, threads
@@ -70,6 +73,7 @@ class IntegrateOptions:
     n_genes: int = 2000
     n_components: int = 100
     max_epochs: int | None = None
+    ensemble: int = 1
     seed: int = 0
     device: str = "auto"
     devices: int = 1
@@ -149,8 +153,13 @@ class IntegrateOptions:
         """Return the settings of training for so many cells of the largest modality."""
         from omicsglue.recipe import Recipe
 
-        recipe = Recipe.for_cells(cells, self.seed)
-        return recipe if self.max_epochs is None else recipe.limited(self.max_epochs)
+        return Recipe.for_cells(cells, self.seed).limited(self.max_epochs)
+
+    def seeds(self) -> dict[str, int | list[int]]:
+        """Return the seed and, of an ensemble, the seeds of its members in the second stage."""
+        if self.ensemble == 1:
+            return {"seed": self.seed}
+        return {"seed": self.seed, "ensemble": [self.seed + number for number in range(self.ensemble)]}
 
     def record(self, names: Iterable[str]) -> dict[str, Any]:
         """Return the options as they are written to ``run.json``, for modalities of these names."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,8 @@ from omicsglue.data.checks import check_modality_name
 from omicsglue.data.inputs import split_mudata
 from omicsglue.errors import InputError, OptionError, RunFolderError
 from omicsglue.graph import GuidanceGraph, write_graph
-from omicsglue.keys import BALANCING_WEIGHT, EMBEDDING
+from omicsglue.keys import BALANCING_WEIGHT, MEMBER_EMBEDDING, member_embedding
+from omicsglue.pipeline.ensemble import joint_history, joint_seconds, save_ensemble, train_ensemble
 from omicsglue.pipeline.failure import started
 from omicsglue.pipeline.notices import heard, quiet
 from omicsglue.pipeline.options import IntegrateOptions
@@ -47,9 +48,10 @@ class Integration:
     Attributes
     ----------
     modalities
-        Copies of the inputs, with ``obsm["X_glue"]``, ``varm["X_glue"]`` and ``obs["glue_weight"]``.
+        Copies of the inputs, with ``obsm["X_glue"]``, ``varm["X_glue"]`` and ``obs["glue_weight"]``; of the
+        further members of an ensemble, with ``X_glue_1`` and so on.
     model
-        The trained model.
+        The trained model; of an ensemble, member 0.
     graph
         The guidance graph.
     folder
@@ -161,11 +163,11 @@ class _Job:
             RunFolder.create(self.folder.path, overwrite=overwrite, resume=resume)
             self._begin(record)
         with started(self.folder):
-            self._train(model, resume=resume)
-            _annotate(prepared, model)
+            members = self._train(model, resume=resume)
+            _annotate(prepared, members)
             self.clock.lap("embed")
             if self.folder is not None:
-                self._write(self.folder, prepared, model, record)
+                self._write(self.folder, prepared, members, record)
         return Integration(prepared.modalities, model, prepared.graph, self.folder)
 
     def _first_record(self, read: Mapping[str, AnnData]) -> dict[str, Any]:
@@ -178,7 +180,7 @@ class _Job:
         threads = self.options.threads or torch.get_num_threads()
         return {
             "options": resolved_options(self.options, cells, device=device, threads=threads),
-            "seeds": {"seed": self.options.seed},
+            "seeds": self.options.seeds(),
             "versions": versions(),
             "inputs": describe_inputs(self.given, read, self.annotation, self.graph, self.options),
         }
@@ -196,8 +198,11 @@ class _Job:
             return False
         before = self.folder.record()
         check_same_run(before, record, str(self.folder.path))
+        models = map(self.folder.member_model, range(self.options.ensemble))
         return (
-            before.get("status") == DONE and self.folder.integrated.is_file() and self.folder.model.is_dir()
+            before.get("status") == DONE
+            and self.folder.integrated.is_file()
+            and all(model.is_dir() for model in models)
         )
 
     def _reopen(self) -> Integration:
@@ -230,9 +235,11 @@ class _Job:
             self.folder.remove_if_empty()
             raise
 
-    def _train(self, model: GLUE, *, resume: bool) -> None:
-        model.train(
-            self.options.max_epochs,
+    def _train(self, model: GLUE, *, resume: bool) -> list[GLUE]:
+        members = train_ensemble(
+            model,
+            self.options.ensemble,
+            max_epochs=self.options.max_epochs,
             device=self.options.device,
             devices=self.options.devices,
             threads=self.options.threads,
@@ -241,19 +248,22 @@ class _Job:
             resume=resume,
             reporter=self.reporter,
         )
-        self.clock.seconds |= {name: round(seconds, 4) for name, seconds in model.seconds.items()}
+        self.clock.seconds |= {name: round(seconds, 4) for name, seconds in joint_seconds(members).items()}
         self.clock.lap(None)
+        return members
 
-    def _write(self, folder: RunFolder, prepared: Prepared, model: GLUE, record: dict[str, Any]) -> None:
+    def _write(
+        self, folder: RunFolder, prepared: Prepared, members: Sequence[GLUE], record: dict[str, Any]
+    ) -> None:
         from omicsglue.report import write_report
 
         self.reporter.stage("write")
         write_graph(prepared.graph, folder.graph)
-        model.save(folder.model)
-        folder.write_history(model.history)
+        save_ensemble(members, folder)
+        folder.write_history(joint_history(members))
         folder.write_integrated(prepared.modalities)
         self.clock.lap("write")
-        record |= _model_record(prepared, model)
+        record |= _model_record(prepared, members[0])
         folder.write_record(record | self._so_far(RUNNING))
         self.reporter.stage("report")
         write_report(folder)
@@ -316,15 +326,19 @@ def _check_inputs_outside(folder: RunFolder, sources: list[object]) -> None:
             )
 
 
-def _annotate(prepared: Prepared, model: GLUE) -> None:
-    """Write the embeddings and weights into the prepared copies."""
+def _annotate(prepared: Prepared, members: Sequence[GLUE]) -> None:
+    """Write the embeddings and weights into the prepared copies, in place of those of an earlier run."""
     for name, adata in prepared.modalities.items():
-        adata.obsm[EMBEDDING] = model.get_latent_representation(name)
-        adata.obs[BALANCING_WEIGHT] = model.balancing_weights(name)
-        features = model.get_feature_embedding(name)
-        full = np.full((adata.n_vars, features.shape[1]), np.nan, dtype=np.float32)
-        full[adata.var_names.get_indexer(features.index)] = features.to_numpy()
-        adata.varm[EMBEDDING] = full
+        for held in (adata.obsm, adata.varm):
+            for key in filter(MEMBER_EMBEDDING.fullmatch, list(held)):
+                del held[key]
+        adata.obs[BALANCING_WEIGHT] = members[0].balancing_weights(name)
+        for number, model in enumerate(members):
+            adata.obsm[member_embedding(number)] = model.get_latent_representation(name)
+            features = model.get_feature_embedding(name)
+            full = np.full((adata.n_vars, features.shape[1]), np.nan, dtype=np.float32)
+            full[adata.var_names.get_indexer(features.index)] = features.to_numpy()
+            adata.varm[member_embedding(number)] = full
 
 
 def _model_record(prepared: Prepared, model: GLUE) -> dict[str, Any]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_COUNTERS: Final = ("stage", "epoch", "steps", "seconds")
+_COUNTERS: Final = ("stage", "member", "epoch", "steps", "seconds")
 _PANELS: Final = (
     ("Loss of encoders and decoders", ("vae_loss", "loss", "total")),
     ("Reconstruction of the data", ("data_nll", "nll")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import warnings
@@ -39,7 +40,7 @@ class RunFolder:
 
     Attributes
     ----------
-    integrated, graph, model, checkpoints, history_file, run_json, report, links
+    integrated, graph, model, ensemble, checkpoints, history_file, run_json, report, links
         Paths of the run's files and folders, whether or not they exist yet.
     """
 
@@ -48,6 +49,7 @@ class RunFolder:
         self.integrated = self.path / "integrated.h5mu"
         self.graph = self.path / "graph.parquet"
         self.model = self.path / "model"
+        self.ensemble = self.path / "ensemble"
         self.checkpoints = self.path / "checkpoints"
         self.history_file = self.path / "history.parquet"
         self.run_json = self.path / "run.json"
@@ -66,12 +68,17 @@ class RunFolder:
             self.integrated,
             self.graph,
             self.model,
+            self.ensemble,
             self.checkpoints,
             self.history_file,
             self.run_json,
             self.report,
             self.links,
         )
+
+    def member_model(self, member: int) -> Path:
+        """Return where the model of a member of an ensemble lies: of member 0 in ``model``."""
+        return self.ensemble / str(member) if member else self.model
 
     def holds_a_run(self) -> bool:
         """Whether any file of a run is there."""
@@ -150,7 +157,7 @@ class RunFolder:
             folder.path.mkdir(parents=True, exist_ok=True)
             if overwrite and not resume:
                 folder._clear()
-            for place in (folder.path, folder.checkpoints):
+            for place in (folder.path, folder.ensemble, folder.checkpoints):
                 remove_partial(place)
         except OSError as error:
             raise RunFolderError(
@@ -196,7 +203,7 @@ class RunFolder:
         return self.integrated
 
     def write_history(self, history: pd.DataFrame) -> Path:
-        """Write ``history.parquet``: one row an epoch and stage."""
+        """Write ``history.parquet``: one row a member, epoch and stage."""
         write_parquet(self.history_file, history)
         return self.history_file
 
@@ -233,8 +240,15 @@ class RunFolder:
         table: pd.DataFrame = self._element(modality, "var")
         return table
 
+    def members(self) -> list[str]:
+        """Keys of the embeddings of the ensemble's members, in order; ``["X_glue"]`` of a single model."""
+        with self._file() as file:
+            first = next(iter(file["mod"].values()))
+            held = set(first.get("obsm", ()))
+        return list(itertools.takewhile(held.__contains__, map(keys.member_embedding, itertools.count())))
+
     def embedding(self, modality: str, key: str = keys.EMBEDDING) -> npt.NDArray[np.float32]:
-        """Read the embedding of the cells of one modality, ``(n_cells, n_dims)``."""
+        """Read the embedding of the cells of one modality, ``(n_cells, n_dims)``, by its key in ``obsm``."""
         found: npt.NDArray[np.float32] = np.asarray(self._element(modality, f"obsm/{key}"))
         return found
 
@@ -244,9 +258,9 @@ class RunFolder:
             self._check(file, modality)
             return list(file["mod"][modality].get("obsm", ()))
 
-    def feature_embedding(self, modality: str) -> npt.NDArray[np.float32]:
+    def feature_embedding(self, modality: str, key: str = keys.EMBEDDING) -> npt.NDArray[np.float32]:
         """Read the embedding of a modality's features, ``(n_features, n_dims)``; NaN outside the graph."""
-        found: npt.NDArray[np.float32] = np.asarray(self._element(modality, f"varm/{keys.EMBEDDING}"))
+        found: npt.NDArray[np.float32] = np.asarray(self._element(modality, f"varm/{key}"))
         return found
 
     def edges(self) -> pd.DataFrame:
@@ -254,10 +268,28 @@ class RunFolder:
         self._exists(self.graph)
         return read_parquet(self.graph)
 
-    def history(self) -> pd.DataFrame:
-        """Read the history of training: one row an epoch and stage."""
+    def history(self, member: int = 0) -> pd.DataFrame:
+        """Read how one member was trained: one row an epoch and stage, those of the shared stage included.
+
+        Raises
+        ------
+        RunFolderError
+            If there is no history.
+        InputError
+            If there is no such member.
+        """
         self._exists(self.history_file)
-        return read_parquet(self.history_file)
+        table = read_parquet(self.history_file)
+        if "member" not in table:
+            table.insert(0, "member", 0)
+        if not table.empty and member not in table["member"].unique():
+            raise InputError(
+                f"the run holds no member {member}",
+                where=str(self.history_file),
+                remedy=f"choose a number from 0 to {table['member'].max()}",
+            )
+        mine = (table["member"] == member) | (table["stage"] == "pretrain")
+        return table[mine].drop(columns="member").reset_index(drop=True)
 
     def record(self) -> dict[str, Any]:
         """Read ``run.json``."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from omicsglue.nn.kernels.compiling import INT, F, compiled
+from omicsglue.compiling import INT, F, compiled
 
 _SMALL = 16  # up to here, differences of gamma functions are products
 _LARGE = 8.0  # from here on, Stirling's series is exact to double precision

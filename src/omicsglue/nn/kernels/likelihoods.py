@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.special import gammaln
 
-from omicsglue.nn.kernels.compiling import FAST, F, compiled
+from omicsglue.compiling import FAST, F, compiled
 from omicsglue.nn.kernels.functions import exp, gamma_terms, log1p
 
 _LOG_FACTORIAL = gammaln(np.arange(256) + 1.0)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from omicsglue.nn.kernels.compiling import FAST, F, U, compiled
+from omicsglue.compiling import FAST, F, U, compiled
 from omicsglue.nn.kernels.functions import log
 
 

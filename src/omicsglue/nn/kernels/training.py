@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from omicsglue.nn.kernels.compiling import FAST, F, compiled
+from omicsglue.compiling import FAST, F, compiled
 
 
 def _edge_products(v: Any, source: Any, target: Any, out: Any) -> None:

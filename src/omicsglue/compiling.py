@@ -1,4 +1,4 @@
-"""How kernels are compiled."""
+"""How loops over arrays are compiled: by numba, on first use."""
 
 from __future__ import annotations
 

@@ -1,0 +1,146 @@
+"""What ``links`` leaves: the table, and the files beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pandas as pd
+
+from omicsglue.errors import OptionError
+from omicsglue.io import atomic_path, write_json, write_parquet
+from omicsglue.runs.link_files import check_ending, gene_table, write_bedpe, write_interact, write_links
+from omicsglue.tl.tf_network import TFNetwork
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+RECORD_FORMAT: Final = 1  # of links.json
+_DPI: Final = 150
+
+
+@dataclass(frozen=True)
+class LinkResults:
+    """What ``links`` found and wrote.
+
+    Attributes
+    ----------
+    table
+        The links; see :func:`omicsglue.tl.regulatory_links`.
+    strata
+        What was learned at each distance; see :class:`omicsglue.tl.Links`.
+    evaluation
+        Agreement with each evidence, beside the baselines; ``None`` without evidence.
+    activity
+        Activity of significant links in each cell type; ``None`` without a column of labels.
+    network
+        Transcription factors and their targets; ``None`` without binding sites.
+    files
+        What was written, the table of links first.
+    """
+
+    table: pd.DataFrame
+    strata: pd.DataFrame
+    evaluation: pd.DataFrame | None = None
+    activity: pd.DataFrame | None = None
+    network: TFNetwork | None = None
+    files: tuple[Path, ...] = ()
+
+
+def check_place(place: Path) -> None:
+    """Check that links can be written to a file, before anything is computed.
+
+    Raises
+    ------
+    OptionError
+        If its ending tells no format, or its folder is missing.
+    """
+    check_ending(place)
+    if not place.absolute().parent.is_dir():
+        raise OptionError(
+            f"there is no folder {place.parent}", where=f"--out {place}", remedy="make it, or choose another"
+        )
+
+
+def write_results(
+    results: LinkResults,
+    place: Path,
+    record: Mapping[str, Any],
+    *,
+    q_value: float,
+    loci: Sequence[str],
+    elements: tuple[AnnData, str | None],
+) -> tuple[Path, ...]:
+    """Write the table of links and the files beside it, each whole or not at all, the record last.
+
+    Parameters
+    ----------
+    results
+        What was found.
+    place
+        File of the table; the others begin with its name.
+    record
+        How it was found.
+    q_value
+        Links below it go to the genome browser's files.
+    loci
+        Genes to draw.
+    elements
+        Modality of elements and its column of cell types, to draw beneath them.
+
+    Returns
+    -------
+    The files.
+    """
+    stem = place.name.split(".")[0]
+
+    def beside(ending: str) -> Path:
+        return place.with_name(f"{stem}.{ending}")
+
+    links = results.table
+    significant = links[links["q_value"] < q_value]
+    write_links(links, place)
+    files = [place]
+
+    def add(ending: str) -> Path:
+        files.append(beside(ending))
+        return files[-1]
+
+    _write_tsv(gene_table(links, q_value), add("genes.tsv"))
+    write_bedpe(significant, add("significant.bedpe.gz"))
+    write_interact(significant, add("significant.interact.gz"))
+    if results.evaluation is not None:
+        _write_tsv(results.evaluation, add("evaluation.tsv"))
+    if results.activity is not None:
+        write_parquet(add("activity.parquet"), results.activity)
+    if results.network is not None:
+        results.network.to_parquet(add("network.parquet"))
+        results.network.to_graphml(add("network.graphml"))
+        _write_tsv(results.network.to_decoupler(), add("network.tsv"))
+    for gene in loci:
+        _draw(results, gene, elements, add(f"{gene}.png"))
+    write_json(add("json"), {"format": RECORD_FORMAT, **record})
+    return tuple(files)
+
+
+def _draw(results: LinkResults, gene: str, elements: tuple[AnnData, str | None], path: Path) -> None:
+    from omicsglue.pl import links as draw
+
+    adata, groupby = elements
+    names = [str(column) for column in results.table if str(column).startswith("evidence_")]
+    figure = draw(
+        results.table,
+        gene,
+        accessibility=adata if groupby is not None else None,
+        groupby=groupby,
+        evidence=names or None,
+    )
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=_DPI)
+
+
+def _write_tsv(table: pd.DataFrame, path: Path) -> None:
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, sep="\t", index=False)

@@ -1,0 +1,360 @@
+"""``links``: regulatory links of a run, judged by evidence, with activities and a network of factors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pandas as pd
+
+from omicsglue.data.setup import read_setup
+from omicsglue.errors import InputError, OptionError, examples
+from omicsglue.genome.evidence import Evidence, read_evidence
+from omicsglue.graph import GuidanceGraph, read_graph
+from omicsglue.keys import CHROM, EMBEDDING, END, KIND, SIGN, SOURCE, START, TARGET
+from omicsglue.pipeline.link_outputs import LinkResults, check_place, write_results
+from omicsglue.pipeline.record import Clock, peak_memory, versions
+from omicsglue.runs.folder import RunFolder
+from omicsglue.suggest import did_you_mean
+from omicsglue.tl.activity import link_activity
+from omicsglue.tl.baselines import METHODS, baseline_scores
+from omicsglue.tl.evaluation import evaluate_links
+from omicsglue.tl.evidence import evidence_edges, match_evidence
+from omicsglue.tl.links import CORRECTIONS, infer_links
+from omicsglue.tl.metacells import joint_metacells
+from omicsglue.tl.tf_network import TFNetwork, tf_target_network
+from omicsglue.training.progress import LiveBar, Reporter
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+Source = str | Path | Evidence
+
+Q_VALUE: Final = 0.1
+BASELINES: Final = ("distance", "spearman", "lasso")
+_METACELLS: Final = 300
+
+
+@dataclass(frozen=True)
+class LinkOptions:
+    """What can be chosen about the links of a run; see :func:`links_of_run`."""
+
+    window: int = 150_000
+    promoter: int = 2_000
+    elements: Sequence[str] = ()
+    evidence: Sequence[Source] = ()
+    guide: Sequence[Source] = ()
+    tf_binding: str | Path | None = None
+    tf_pattern: str | None = None
+    label_key: str | None = None
+    correction: str = "strata"
+    baselines: Sequence[str] = BASELINES
+    loci: Sequence[str] = ()
+    seed: int = 0
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check what can be checked before anything is read."""
+        for flag, sources in (
+            ("--evidence", self.evidence),
+            ("--guide", self.guide),
+            ("--tf-binding", [self.tf_binding]),
+        ):
+            for source in sources:
+                if isinstance(source, str | Path) and not Path(source).is_file():
+                    raise OptionError(
+                        "there is no such file", where=f"{flag} {source}", remedy="check the path"
+                    )
+        both = {str(each) for each in self.evidence} & {str(each) for each in self.guide}
+        if both:
+            raise OptionError(
+                f"{examples(sorted(both))} both guides the links and judges them",
+                where="--evidence",
+                remedy="what is known beforehand cannot judge: give it once",
+            )
+        for flag, asked, known in (
+            ("--baseline", self.baselines, METHODS),
+            ("--correction", [self.correction], CORRECTIONS),
+        ):
+            unknown = [each for each in asked if each not in known]
+            if unknown:
+                raise OptionError(
+                    f"there is no {examples(unknown)}{did_you_mean(unknown[0], known)}",
+                    where=flag,
+                    remedy=f"choose among: {', '.join(known)}",
+                )
+
+    def record(self) -> dict[str, Any]:
+        """Return the options as they are written to ``links.json``."""
+        values = dict(vars(self))
+        for name in ("evidence", "guide"):
+            values[name] = [each.name if isinstance(each, Evidence) else each for each in values[name]]
+        return values
+
+
+def links_of_run(
+    run: str | Path | RunFolder,
+    *,
+    out: str | Path | None = None,
+    reporter: Reporter | None = None,
+    **options: Any,
+) -> LinkResults:
+    """Infer the regulatory links of a finished run and write them.
+
+    Parameters
+    ----------
+    run
+        Run folder.
+    out
+        Table of links to write, in the format that its ending tells (see
+        :func:`omicsglue.runs.link_files.write_links`); ``links.parquet`` of the run folder by default.
+        Further files lie beside it and begin with its name.
+    reporter
+        Hears of the progress; a live bar by default.
+    **options
+        ``window``, ``promoter``, ``correction``, ``seed``, ``threads``: as for
+        :func:`omicsglue.tl.regulatory_links`.
+        ``elements``: modalities whose features may regulate genes (all with coordinates).
+        ``evidence``: files (see :func:`omicsglue.genome.read_evidence`) by which links are judged, beside
+        ``baselines``. ``guide``: the same, known beforehand; such pairs form strata of their own, and judge
+        nothing.
+        ``tf_binding``: BED of motif hits or ChIP peaks, for a network of transcription factors, which
+        ``tf_pattern`` finds in the names of sites.
+        ``label_key``: ``obs`` column of cell types, for the activity of links. ``loci``: genes to draw.
+
+    Returns
+    -------
+    LinkResults
+
+    Raises
+    ------
+    OmicsGlueError
+        If the run, an option or a file cannot be used; nothing has been written then.
+    """
+    chosen = LinkOptions(**options)
+    folder = run if isinstance(run, RunFolder) else RunFolder.open(run)
+    place = Path(out) if out is not None else folder.links
+    check_place(place)
+    reporter = reporter or LiveBar()
+    try:
+        return _Job(folder, chosen, reporter).run(place)
+    finally:
+        reporter.close()
+
+
+class _Job:
+    """One call of ``links`` at work."""
+
+    def __init__(self, folder: RunFolder, options: LinkOptions, reporter: Reporter) -> None:
+        self.options, self.reporter, self.clock = options, reporter, Clock()
+        reporter.stage("read")
+        self.judges, self.guides = (
+            [each if isinstance(each, Evidence) else read_evidence(each) for each in given]
+            for given in (options.evidence, options.guide)
+        )
+        self.members = folder.members()
+        self.modalities, self.graph = folder.modalities(), read_graph(folder.graph)
+        self.genes, self.targets = _roles(self.modalities, self.graph, options.elements)
+        self._check_names()
+        self.clock.lap("read")
+
+    @property
+    def rna(self) -> AnnData:
+        """The modality that holds the genes."""
+        return self.modalities[self.genes]
+
+    def run(self, place: Path) -> LinkResults:
+        """Infer, judge, and write everything at the end."""
+        options = self.options
+        self.reporter.stage("links")
+        table, strata = self._infer()
+        self.clock.lap("links")
+        for each in self.judges:
+            column = match_evidence(table, each, promoter=options.promoter, gene_ids=self._gene_ids())
+            table[str(column.name)] = column
+        significant = table[table["q_value"] < Q_VALUE]
+        self.reporter.message(
+            f"{len(table):,} candidate pairs of {table[SOURCE].nunique():,} genes; {len(significant):,} "
+            f"links of {significant[SOURCE].nunique():,} genes at a false discovery rate of {Q_VALUE}"
+        )
+        evaluation = self._evaluate(table) if self.judges else None
+        activity = self._activity(significant) if options.label_key is not None else None
+        network = self._network(table, options.tf_binding) if options.tf_binding is not None else None
+        record = {
+            "options": options.record(),
+            "genes": self.genes,
+            "elements": self.targets,
+            "embeddings": self.members,
+            "strata": strata.to_dict("records"),
+            "versions": versions(),
+            "seconds": self.clock.seconds,
+            "peak_memory_bytes": peak_memory(),
+        }
+        self.reporter.stage("write")
+        results = LinkResults(table, strata, evaluation, activity, network)
+        files = write_results(
+            results, place, record, q_value=Q_VALUE, loci=options.loci, elements=self._elements()
+        )
+        self.reporter.message(f"done: {place}")
+        return LinkResults(table, strata, evaluation, activity, network, files)
+
+    def _infer(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Return the links to every modality of elements, and the strata."""
+        options, setup = self.options, read_setup(self.rna, self.genes)
+        tables, strata = [], []
+        for name in self.targets:
+            elements = self.modalities[name]
+            other = read_setup(elements, name)
+            found = infer_links(
+                self.rna,
+                elements,
+                self.graph,
+                self._guiding_pairs(elements),
+                window=options.window,
+                promoter=options.promoter,
+                sign=_sign(self.graph, elements),
+                embeddings=self.members,
+                layers=(setup.layer, other.layer),
+                batch_keys=(setup.batch_key, other.batch_key),
+                names=(self.genes, name),
+                correction=options.correction,
+                seed=options.seed,
+                threads=options.threads,
+            )
+            tables.append(found.table)
+            strata.append(found.strata.assign(modality=name))
+        return pd.concat(tables, ignore_index=True), pd.concat(strata, ignore_index=True)
+
+    def _guiding_pairs(self, elements: AnnData) -> pd.DataFrame | None:
+        options = self.options
+        parts = [
+            evidence_edges(
+                each,
+                self.rna.var,
+                elements.var,
+                promoter=options.promoter,
+                gene_ids=self._gene_ids(),
+                max_distance=options.window,
+            ).assign(**{KIND: each.name})
+            for each in self.guides
+        ]
+        return pd.concat(parts, ignore_index=True)[[SOURCE, TARGET, KIND]] if parts else None
+
+    def _gene_ids(self) -> Mapping[str, str] | None:
+        column = self.rna.var.get("gene_id")
+        return None if column is None else column.dropna().astype(str).to_dict()
+
+    def _evaluate(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return how well scores and baselines agree with each evidence."""
+        self.reporter.stage("evaluate")
+        setup, rows = read_setup(self.rna, self.genes), []
+        for name, links in table.groupby("modality", sort=False):
+            elements = self.modalities[str(name)]
+            layers = (setup.layer, read_setup(elements, str(name)).layer)
+            scores = baseline_scores(
+                links,
+                self.rna,
+                elements,
+                methods=self.options.baselines,
+                layers=layers,
+                seed=self.options.seed,
+            ).add_prefix("baseline ")
+            methods = ["score", *(["cosine"] if links["cosine"].notna().any() else []), *scores]
+            scored = links.join(scores)
+            for each in self.judges:
+                found = evaluate_links(scored, links[f"evidence_{each.name}"], scores=methods)
+                rows.append(found.assign(evidence=each.name, modality=name))
+        self.clock.lap("evaluate")
+        return pd.concat(rows, ignore_index=True)
+
+    def _activity(self, links: pd.DataFrame) -> pd.DataFrame:
+        """Return the activity of links in each cell type."""
+        parts = []
+        for name, part in links.groupby("modality", sort=False):
+            elements = self.modalities[str(name)]
+            layer = read_setup(elements, str(name)).layer
+            parts.append(link_activity(part, self.rna, elements, str(self.options.label_key), layer=layer))
+        return pd.concat(parts).reset_index() if parts else pd.DataFrame({SOURCE: [], TARGET: []})
+
+    def _network(self, table: pd.DataFrame, tf_binding: str | Path) -> TFNetwork:
+        """Return the network of transcription factors over the first modality of elements."""
+        from anndata import AnnData
+
+        self.reporter.stage("network")
+        options, layer = self.options, read_setup(self.rna, self.genes).layer
+        cells = joint_metacells({self.genes: self.rna.obsm[EMBEDDING]}, _METACELLS, seed=options.seed)
+        counts = self.rna
+        if layer is not None:
+            counts = AnnData(X=self.rna.layers[layer], obs=self.rna.obs, var=self.rna.var)
+        network = tf_target_network(
+            table[table["modality"] == self.targets[0]],
+            counts,
+            tf_binding,
+            labels=list(cells[self.genes]),
+            name_pattern=options.tf_pattern,
+            q_value=Q_VALUE,
+            seed=options.seed,
+            n_jobs=options.threads or os.cpu_count() or 1,
+        )
+        self.clock.lap("network")
+        return network
+
+    def _elements(self) -> tuple[AnnData, str | None]:
+        """Return what is drawn under a locus: elements, and the column of cell types where there is one."""
+        elements = self.modalities[self.targets[0]]
+        key = self.options.label_key
+        return elements, key if key is not None and key in elements.obs else None
+
+    def _check_names(self) -> None:
+        key = self.options.label_key
+        if key is not None and not any(key in adata.obs for adata in self.modalities.values()):
+            known = sorted({str(column) for adata in self.modalities.values() for column in adata.obs})
+            raise InputError(
+                f"no modality has a column {key!r} in obs{did_you_mean(key, known)}",
+                where="--label-key",
+                remedy=f"choose among: {examples(known, 12)}",
+            )
+        unknown = [gene for gene in self.options.loci if gene not in self.rna.var_names]
+        if unknown:
+            raise InputError(
+                f"{examples(unknown)} is no gene of the run{did_you_mean(unknown[0], self.rna.var_names)}",
+                where="--locus",
+                remedy="name a gene as the data spell it",
+            )
+
+
+def _roles(
+    modalities: Mapping[str, AnnData], graph: GuidanceGraph, asked: Sequence[str]
+) -> tuple[str, list[str]]:
+    """Return the modality that holds the genes, and those that hold elements."""
+    sources = pd.Index(graph.vertices[pd.unique(graph.source)])
+    held = {name: int(adata.var_names.isin(sources).sum()) for name, adata in modalities.items()}
+    genes = max(held, key=lambda name: held[name])
+    placed = [name for name, adata in modalities.items() if {CHROM, START, END} <= set(adata.var)]
+    others = [name for name in modalities if name != genes]
+    unknown = [name for name in asked if name not in others]
+    if unknown:
+        raise OptionError(
+            f"{examples(unknown)} cannot be elements of the genes in {genes!r}",
+            where="--elements",
+            remedy=f"choose among: {examples(others)}",
+        )
+    targets = list(asked) or [name for name in others if name in placed]
+    without = [name for name in [genes, *(targets or others)] if name not in placed]
+    if without:
+        raise InputError(
+            "its features have no coordinates in var",
+            where=" and ".join(without),
+            remedy="integrate with --annotation, which gives genes and peaks their places",
+        )
+    return genes, targets
+
+
+def _sign(graph: GuidanceGraph, elements: AnnData) -> int:
+    """Return the sign of most edges to a modality; +1 where there are none."""
+    edges = graph.to_frame()
+    signs = edges.loc[edges[TARGET].isin(elements.var_names), SIGN]
+    return -1 if len(signs) and signs.mean() < 0 else 1

@@ -1,0 +1,114 @@
+"""Metacells: cells of all modalities that lie together in the joint embedding, added up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from omicsglue.errors import InputError, OptionError
+
+Codes = npt.NDArray[np.int64]
+Counts = sp.spmatrix | sp.sparray | npt.NDArray[np.floating]
+
+
+def joint_metacells(
+    embeddings: Mapping[str, npt.NDArray[np.floating]], number: int = 200, *, seed: int = 0
+) -> dict[str, Codes]:
+    """Group the cells of all modalities by k-means on their joint embedding.
+
+    Parameters
+    ----------
+    embeddings
+        Embedding of the cells of each modality, ``(cells, D)``, in one space.
+    number
+        Metacells wanted; there are fewer where cells are.
+    seed
+        Seed of the k-means.
+
+    Returns
+    -------
+    dict
+        Metacell of each cell by modality, int64, shape ``(cells,)``, from 0 to the number of metacells - 1.
+
+    Raises
+    ------
+    OptionError
+        If `number` is not positive.
+    InputError
+        If embeddings are not finite, or differ in width.
+    """
+    from sklearn.cluster import MiniBatchKMeans
+
+    if number < 1:
+        raise OptionError(f"{number} metacells", where="metacells", remedy="Give 1 or more, usually 200.")
+    remedy = "Integrate the modalities first; their embedding is obsm['X_glue']."
+    found = {name: np.asarray(each, dtype=np.float32) for name, each in embeddings.items()}
+    widths = {each.shape[1] for each in found.values()}
+    if len(widths) != 1:
+        raise InputError(
+            f"embeddings have {' and '.join(map(str, sorted(widths)))} dimensions",
+            where=" and ".join(found),
+            remedy=remedy,
+        )
+    for name, each in found.items():
+        if not np.isfinite(each).all():
+            raise InputError("the embedding holds values that are not finite", where=name, remedy=remedy)
+    together = np.concatenate(list(found.values()))
+    kmeans = MiniBatchKMeans(min(number, len(together)), batch_size=4096, n_init=3, random_state=seed)
+    # k-means may leave a group empty: number those that are not
+    _, code = np.unique(kmeans.fit_predict(together), return_inverse=True)
+    cuts = np.cumsum([len(each) for each in found.values()])[:-1]
+    return dict(zip(found, np.split(code.astype(np.int64), cuts), strict=True))
+
+
+def aggregate(counts: Counts, group: Codes, number: int | None = None) -> sp.csr_matrix:
+    """Add up the counts of the cells of each metacell.
+
+    Parameters
+    ----------
+    counts
+        Cells x features, sparse or dense.
+    group
+        Metacell of each cell, int64, shape ``(cells,)``.
+    number
+        Metacells in all, where the last ones have no cell of this modality.
+
+    Returns
+    -------
+    scipy.sparse.csr_matrix
+        Metacells x features, float64; rows of metacells without cells are 0.
+
+    Examples
+    --------
+    >>> aggregate(np.array([[1.0, 0.0], [2.0, 1.0], [0.0, 5.0]]), np.array([0, 0, 1])).toarray()
+    array([[3., 1.],
+           [0., 5.]])
+    """
+    rows = int(group.max()) + 1 if number is None else number
+    members = sp.csr_matrix((np.ones(len(group)), (group, np.arange(len(group)))), shape=(rows, len(group)))
+    # a conversion by way of CSC takes every kind of matrix
+    return sp.csr_matrix(members @ sp.csc_matrix(counts, dtype=np.float64))
+
+
+def log_normalised(totals: sp.csr_matrix, *, scale: float = 1e4) -> sp.csr_matrix:
+    """Return log(1 + `scale` x share of the metacell's counts), float64, metacells x features.
+
+    Parameters
+    ----------
+    totals
+        What :func:`aggregate` returned.
+    scale
+        Counts to which each metacell is brought.
+
+    Examples
+    --------
+    >>> log_normalised(sp.csr_matrix([[1.0, 0.0], [0.0, 0.0]]), scale=np.e - 1).toarray()
+    array([[1., 0.],
+           [0., 0.]])
+    """
+    depth = np.asarray(totals.sum(axis=1)).ravel()
+    factor = np.divide(scale, depth, out=np.zeros_like(depth), where=depth > 0)
+    return sp.csr_matrix((sp.diags(factor) @ totals).log1p())
