@@ -20,6 +20,9 @@ import numpy as np
 import pandas as pd
 
 from omicsglue.cli.app import run
+from omicsglue.data.setup import ModalitySetup, write_setup
+from omicsglue.graph import from_genome, write_graph
+from omicsglue.runs import RunFolder
 
 CELLS, GENES, PEAKS = 12, 6, 10
 Change = Callable[[ad.AnnData], None]
@@ -43,9 +46,13 @@ def small_atac() -> ad.AnnData:
     """The same cells and ten peaks, each on a gene."""
     adata = small_rna()
     counts = np.add.outer(2 * np.arange(CELLS), np.arange(PEAKS)) % 3
-    places = [10_000 * (i % GENES + 1) + 1_000 * (i // GENES) for i in range(PEAKS)]
-    var = pd.DataFrame(index=[f"chr1:{place}-{place + 500}" for place in places])
+    var = pd.DataFrame(index=[f"chr1:{place}-{place + 500}" for place in places_of_peaks()])
     return ad.AnnData(counts.astype(np.float32), obs=adata.obs.copy(), var=var)
+
+
+def places_of_peaks() -> list[int]:
+    """Where the peaks begin."""
+    return [10_000 * (i % GENES + 1) + 1_000 * (i // GENES) for i in range(PEAKS)]
 
 
 def write_gtf(name: str = "Gene", path: str = "genes.gtf") -> None:
@@ -215,6 +222,30 @@ def another_run() -> list[str]:
 
 def config(content: str) -> list[str]:
     return text_file("run.yaml", content, command("--config", "run.yaml"))
+
+
+def finished() -> None:
+    """Leave a finished run with an embedding of chance."""
+    modalities = {"rna": small_rna(), "atac": small_atac()}
+    rng = np.random.default_rng(0)
+    for name, adata in modalities.items():
+        starts = [10_000 * (i + 1) for i in range(GENES)] if name == "rna" else places_of_peaks()
+        ends = np.array(starts) + (4_000 if name == "rna" else 500)
+        adata.var = adata.var.assign(chrom="chr1", start=starts, end=ends, strand="+")
+        adata.obsm["X_glue"] = rng.normal(size=(CELLS, 3)).astype(np.float32)
+        write_setup(adata, ModalitySetup(), name)
+    folder = RunFolder.create("RUN")
+    folder.write_integrated(modalities)
+    write_graph(from_genome(modalities["rna"], modalities["atac"], check_build=False), folder.graph)
+
+
+def links(*more: str) -> list[str]:
+    finished()
+    return ["links", "RUN", *more]
+
+
+def links_with(option: str, name: str, content: str, *more: str) -> list[str]:
+    return text_file(name, content, links(option, name, *more))
 
 
 @dataclass(frozen=True)
@@ -390,6 +421,78 @@ CASES = [
         ][1],
         ("2",),
     ),
+    # links
+    CommandCase("links of no run", lambda: ["links", "nothing"], ("nothing", "no such folder")),
+    CommandCase(
+        "links of a run that did not finish",
+        lambda: [unfinished(), ["links", "RUN"]][1],
+        ("RUN", "did not finish", "--resume"),
+    ),
+    CommandCase(
+        "links in a file of unknown ending", lambda: links("--out", "links.xlsx"), ("links.xlsx", ".parquet")
+    ),
+    CommandCase(
+        "links in a folder that is missing",
+        lambda: links("--out", "no/links.tsv"),
+        ("no/links.tsv", "folder"),
+    ),
+    CommandCase(
+        "evidence that is missing",
+        lambda: links("--evidence", "no.bedpe"),
+        ("--evidence no.bedpe", "no such"),
+    ),
+    CommandCase(
+        "evidence that is none",
+        lambda: links_with("--evidence", "notes.txt", "some words\nand more\n"),
+        ("notes.txt", "no evidence that is known"),
+    ),
+    CommandCase(
+        "evidence of another genome build",
+        lambda: links_with("--evidence", "loops.bedpe", "chr1\t5008000\t5010000\tchr1\t5020000\t5020500\n"),
+        ("bedpe", "no candidate pair", "4,960,000 bases", "genome builds differ"),
+    ),
+    CommandCase(
+        "evidence of other chromosomes",
+        lambda: links_with("--evidence", "loops.bedpe", "chr7\t8000\t9000\tchr7\t20000\t20500\n"),
+        ("bedpe", "no chromosome", "chr7", "chr1"),
+    ),
+    CommandCase(
+        "evidence that names other peaks",
+        lambda: links_with("--evidence", "pairs.csv", "source,target\nGene1,peak1\n"),
+        ("pairs", "elements are called peak1 there and chr1:10000-10500"),
+    ),
+    CommandCase(
+        "evidence that guides and judges",
+        lambda: links_with("--evidence", "pairs.csv", "source,target\nGene1,x\n", "--guide", "./pairs.csv"),
+        ("--evidence", "pairs.csv", "both guides the links and judges them"),
+    ),
+    CommandCase(
+        "evidence without any effect",
+        lambda: links_with(
+            "--evidence", "pairs.csv", "source,target,positive\nGene1,chr1:10000-10500,false\n"
+        ),
+        ("pairs", "without effect"),
+    ),
+    CommandCase(
+        "binding sites of factors that the data have not",
+        lambda: links_with("--tf-binding", "sites.bed", "chr1\t10100\t10110\tGATA1\n"),
+        ("sites.bed", "none of the 1 TFs", "GATA1", "Gene1"),
+    ),
+    CommandCase(
+        "binding sites of another genome build",
+        lambda: links_with("--tf-binding", "sites.bed", "chr1\t5010100\t5010110\tGene1\n"),
+        ("sites.bed", "no site lies in any", "another genome build"),
+    ),
+    CommandCase("gene to draw that is unknown", lambda: links("--locus", "Gene11"), ("--locus", "'Gene1'")),
+    CommandCase(
+        "column of cell types that is unknown",
+        lambda: links("--label-key", "celltype"),
+        ("--label-key", "'celltype'", "'cell_type'"),
+    ),
+    CommandCase("unknown baseline", lambda: links("--baseline", "laso"), ("--baseline", "'lasso'")),
+    CommandCase("unknown correction", lambda: links("--correction", "fdr"), ("--correction", "strata")),
+    CommandCase("unknown modality of elements", lambda: links("--elements", "atak"), ("--elements", "atac")),
+    CommandCase("links of too few genes", lambda: links(), ("6 genes", "at least 20")),
     CommandCase(
         "simulation without cells", lambda: ["simulate", "--cells", "0", "--out", "SIM"], ("cells", "0")
     ),

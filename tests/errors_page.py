@@ -26,7 +26,7 @@ import scipy.sparse as sp
 
 from command_line_cases import CASES as COMMAND_CASES
 from command_line_cases import CommandCase, answer
-from omicsglue import graph, io
+from omicsglue import graph, io, tl
 from omicsglue.data import checks
 from omicsglue.data.inputs import read_modality
 from omicsglue.errors import OmicsGlueError, OmicsGlueWarning
@@ -196,6 +196,26 @@ def wrong_build() -> None:
     graph.from_genome(rna, atac)
 
 
+def evidence_of_another_build() -> None:
+    genes = [f"Gene{i}" for i in range(1, 7)]
+    start = 100_000 * np.arange(1, 7)
+    places = {
+        "source_chrom": "chr1",
+        "source_start": start,
+        "source_end": start + 5_000,
+        "source_strand": "+",
+    }
+    ends = {"target_chrom": "chr1", "target_start": start + 9_000, "target_end": start + 9_500}
+    links = pd.DataFrame({"source": genes, "target": [f"peak{i}" for i in range(1, 7)]} | places | ends)
+    columns = "chrom chromStart chromEnd EffectSize chrTSS startTSS endTSS measuredGeneSymbol Regulated"
+    rows = [
+        f"chr1\t{at + 59_000}\t{at + 59_500}\t-0.3\tchr1\t{at + 50_000}\t{at + 50_001}\t{gene}\tTRUE\n"
+        for gene, at in zip(genes, start, strict=True)
+    ]
+    text = columns.replace(" ", "\t") + "\n" + "".join(rows)
+    tl.match_evidence(links, tl.read_evidence(written("screen.tsv", text.encode())))
+
+
 def another_run() -> None:
     Path("RUN").mkdir()
     written("RUN/run.json", b"{}")
@@ -341,6 +361,15 @@ CASES: dict[str, list[Case]] = {
                 annotated(), mock.Mock(layer=None), np.zeros(4, dtype=bool), "rna"
             ),
         ),
+    ],
+    "Regulatory links": [
+        Case("no embedding", lambda: tl.regulatory_links(annotated(), peaks("peak1"))),
+        Case("evidence of another genome build", evidence_of_another_build),
+        Case(
+            "evidence that is neither true nor false",
+            lambda: tl.read_evidence(written("pairs.tsv", b"source\ttarget\tpositive\nSox2\tpeak1\tmaybe\n")),
+        ),
+        Case("contacts without places", lambda: tl.read_evidence(written("loops.txt", b"a b c d\n"))),
     ],
     "Output": [
         Case("the folder holds another run", another_run),

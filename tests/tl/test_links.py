@@ -11,7 +11,7 @@ from linked import linked_data
 from omicsglue.datasets.simulate import SimulatedData
 from omicsglue.errors import InputError, OptionError
 from omicsglue.graph import from_genome
-from omicsglue.tl import infer_links, regulatory_links
+from omicsglue.tl import regulatory_links
 from omicsglue.tl.statistics import benjamini_hochberg, storey
 
 
@@ -19,6 +19,10 @@ def is_true(links: pd.DataFrame, data: SimulatedData) -> np.ndarray:
     truth = data.truth.links
     known = set(zip(data.rna.var_names[truth["gene"]], data.atac.var_names[truth["peak"]], strict=True))
     return np.array([pair in known for pair in zip(links["source"], links["target"], strict=True)])
+
+
+def strata_of(links: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(links.attrs["strata"])
 
 
 @pytest.fixture(scope="module")
@@ -140,17 +144,21 @@ def test_edges_and_guides_form_strata(data: SimulatedData) -> None:
         .iloc[::3]
         .assign(kind="hic")
     )
-    found = infer_links(data.rna, data.atac, graph, guides)
-    assert set(found.strata["guidance"]) == {"none", "overlap", "hic"}
-    assert found.strata["pairs"].sum() == len(found.table)
-    assert found.strata["null_share"].between(0, 1).all()
+    links = regulatory_links(data.rna, data.atac, graph, guides)
+    found = strata_of(links)
+    assert set(found["guidance"]) == {"none", "overlap", "hic"}
+    assert found["pairs"].sum() == len(links)
+    assert found["null_share"].between(0, 1).all()
     by_distance = from_genome(data.rna, data.atac, window=50_000)
-    assert set(infer_links(data.rna, data.atac, by_distance).strata["guidance"]) == {"none", "overlap"}
+    assert set(strata_of(regulatory_links(data.rna, data.atac, by_distance))["guidance"]) == {
+        "none",
+        "overlap",
+    }
 
 
 @pytest.mark.slow
 def test_where_links_are_likely_is_learned(data: SimulatedData) -> None:
-    strata = infer_links(data.rna, data.atac, from_genome(data.rna, data.atac)).strata
+    strata = strata_of(regulatory_links(data.rna, data.atac, from_genome(data.rna, data.atac)))
     near = strata[strata["nearest"] == 0]["prior"].max()
     far = strata[strata["nearest"] >= 75_000]["prior"].max()
     assert near > 3 * far

@@ -22,14 +22,14 @@ from omicsglue.genome.delimited import (
 from omicsglue.genome.names import chrom_keys, unversioned
 from omicsglue.suggest import did_you_mean, listed
 
-By = Literal["ends", "gene", "domain"]
+By = Literal["ends", "gene", "domain", "names"]
 Ints = npt.NDArray[np.int64]
 Objects = npt.NDArray[np.object_]
 
 CHICAGO_THRESHOLD = 5.0
 EVIDENCE_COLUMNS = (
     *("chrom1", "start1", "end1", "chrom2", "start2", "end2"),
-    *("gene", "gene_id", "score", "positive"),
+    *("gene", "gene_id", "element", "score", "positive"),
 )
 GENE_NAMES = ("gene_name", "gene_symbol", "symbol", "gene")
 GENE_IDS = ("gene_id", "ensg", "ensembl_id", "phenotype_id", "molecular_trait_id", "gene")
@@ -64,7 +64,7 @@ def _bedpe(table: TextTable, choice: Choice) -> tuple[By, pd.DataFrame]:
             where=str(table.path),
             remedy="Leave the threshold out, or give a BEDPE file with scores.",
         )
-    pairs = _pairs(first, second, score=score)
+    pairs = pairs_table(first, second, score=score)
     kept = np.ones(len(pairs), dtype=bool) if choice.threshold is None else score >= choice.threshold
     return "ends", pairs[kept].reset_index(drop=True)
 
@@ -81,9 +81,9 @@ def _hic(table: TextTable, choice: Choice) -> tuple[By, pd.DataFrame]:
     rows = read_columns(table, [*ends[0], *ends[1], *scores, *([] if bait_name is None else [bait_name])])
     first, second = (_interval(table, rows, *each, base=1) for each in ends)
     score = np.max([np.nan_to_num(numbers(table, rows, at, table.header[at])) for at in scores], axis=0)
-    gene = None if bait_name is None else _text(rows[bait_name])
+    gene = None if bait_name is None else text_of(rows[bait_name])
     kept = score >= (CHICAGO_THRESHOLD if choice.threshold is None else choice.threshold)
-    return "ends", _pairs(first, second, gene=gene, score=score)[kept].reset_index(drop=True)
+    return "ends", pairs_table(first, second, gene=gene, score=score)[kept].reset_index(drop=True)
 
 
 def _score_columns(table: TextTable, choice: Choice, used: set[int]) -> list[int]:
@@ -116,7 +116,7 @@ def _hic_of_genes(table: TextTable, choice: Choice) -> tuple[By, pd.DataFrame]:
         rows = _of_cell_types(rows, cell_type, choice.cell_types)
     score = np.full(len(rows), np.nan) if score_at is None else numbers(table, rows, score_at, "the score")
     second = _interval(table, rows, *place)
-    pairs = _pairs(None, second, **_genes(rows, name, gene_id), score=score)
+    pairs = pairs_table(None, second, **named_genes(rows, name, gene_id), score=score)
     if score_at is not None:
         pairs = pairs[score >= (CHICAGO_THRESHOLD if choice.threshold is None else choice.threshold)]
     return "gene", pairs.reset_index(drop=True)
@@ -162,7 +162,7 @@ def _eqtl(table: TextTable, choice: Choice) -> tuple[By, pd.DataFrame]:
     refuse_intervals(table, rows, position - 1, position)
     second = pd.DataFrame({"chrom": chrom_keys(chrom), "start": position - 1, "end": position - 1 + length})
     score = np.full(len(rows), np.nan) if slope is None else numbers(table, rows, slope, "the effect")
-    return "gene", _pairs(None, second, **_genes(rows, name, gene_id), score=score)
+    return "gene", pairs_table(None, second, **named_genes(rows, name, gene_id), score=score)
 
 
 def _crispri(table: TextTable, choice: Choice) -> tuple[By, pd.DataFrame]:
@@ -185,14 +185,16 @@ def _crispri(table: TextTable, choice: Choice) -> tuple[By, pd.DataFrame]:
     score = np.full(len(rows), np.nan) if effect is None else numbers(table, rows, effect, "the effect")
     at = [each for each in tss if each is not None]
     first = _interval_or_none(table, rows, *at) if len(at) == 3 else None
-    pairs = _pairs(first, _interval(table, rows, *place), **_genes(rows, name, gene_id), score=score)
+    pairs = pairs_table(
+        first, _interval(table, rows, *place), **named_genes(rows, name, gene_id), score=score
+    )
     return "gene", pairs.assign(positive=pd.array(positive.to_numpy(dtype=bool), dtype="boolean"))
 
 
 def _tad(table: TextTable, choice: Choice) -> tuple[By, pd.DataFrame]:
     _check_width(table, 3, "BED")
     domains = _interval(table, read_columns(table, [0, 1, 2]), 0, 1, 2)
-    return "domain", _pairs(domains, domains)
+    return "domain", pairs_table(domains, domains)
 
 
 def _check_width(table: TextTable, needed: int, form: str) -> None:
@@ -236,32 +238,36 @@ def _nowhere(n: int) -> pd.DataFrame:
     return pd.DataFrame({"chrom": np.full(n, np.nan, dtype=object), "start": nothing, "end": nothing})
 
 
-def _text(values: pd.Series) -> Objects:
+def text_of(values: pd.Series) -> Objects:
     """Return names, missing where the field is empty."""
     text = values.str.strip()
     named = text.where(~text.isin(["", ".", "NA", "nan"]), np.nan)
     return np.asarray(named.to_numpy(), dtype=object)
 
 
-def _genes(rows: pd.DataFrame, name: int | None, gene_id: int | None) -> dict[str, Objects]:
-    """Return names and ids of genes; where there is one column, it may hold either."""
+def named_genes(
+    rows: pd.DataFrame, name: int | str | None, gene_id: int | str | None = None
+) -> dict[str, Objects]:
+    """Return names and ids of genes, `gene` and `gene_id`; where there is one column, it may hold either."""
     either = name if name is not None else gene_id
     ids = gene_id if gene_id is not None else name
     if either is None or ids is None:
         return {}
-    codes, unique = pd.factorize(_text(rows[ids]))
+    codes, unique = pd.factorize(text_of(rows[ids]))
     plain = np.append(unversioned(unique), np.nan)  # code -1: missing
-    return {"gene": _text(rows[either]), "gene_id": plain[codes]}
+    return {"gene": text_of(rows[either]), "gene_id": plain[codes]}
 
 
-def _pairs(
+def pairs_table(
     first: pd.DataFrame | None,
     second: pd.DataFrame,
     *,
     gene: Objects | None = None,
     gene_id: Objects | None = None,
+    element: Objects | None = None,
     score: npt.NDArray[np.float64] | None = None,
 ) -> pd.DataFrame:
+    """Return the table of some evidence, with all its columns; see :class:`omicsglue.genome.Evidence`."""
     nothing = np.full(len(second), np.nan, dtype=object)
     ends = [_nowhere(len(second)) if first is None else first, second]
     columns: dict[str, object] = {
@@ -271,6 +277,7 @@ def _pairs(
     }
     columns["gene"] = nothing if gene is None else gene
     columns["gene_id"] = nothing if gene_id is None else gene_id
+    columns["element"] = nothing if element is None else element
     columns["score"] = np.full(len(second), np.nan) if score is None else score
     columns["positive"] = pd.array([pd.NA] * len(second), dtype="boolean")
     return pd.DataFrame(columns, columns=list(EVIDENCE_COLUMNS))

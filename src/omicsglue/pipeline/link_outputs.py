@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,13 @@ import pandas as pd
 
 from omicsglue.errors import OptionError
 from omicsglue.io import atomic_path, write_json, write_parquet
+from omicsglue.keys import SOURCE, TARGET
 from omicsglue.runs.link_files import check_ending, gene_table, write_bedpe, write_interact, write_links
 from omicsglue.tl.tf_network import TFNetwork
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from matplotlib.figure import Figure
 
 RECORD_FORMAT: Final = 1  # of links.json
 _DPI: Final = 150
@@ -30,13 +33,13 @@ class LinkResults:
     table
         The links; see :func:`omicsglue.tl.regulatory_links`.
     strata
-        What was learned at each distance; see :class:`omicsglue.tl.Links`.
+        What was learned at each distance; see :func:`omicsglue.tl.regulatory_links`.
     evaluation
         Agreement with each evidence, beside the baselines; ``None`` without evidence.
     activity
         Activity of significant links in each cell type; ``None`` without a column of labels.
     network
-        Transcription factors and their targets; ``None`` without binding sites.
+        Transcription factors and their targets; ``None`` without binding sites or significant links.
     files
         What was written, the table of links first.
     """
@@ -55,12 +58,21 @@ def check_place(place: Path) -> None:
     Raises
     ------
     OptionError
-        If its ending tells no format, or its folder is missing.
+        If its ending tells no format, its folder is missing or read-only, or it is a folder itself.
     """
     check_ending(place)
-    if not place.absolute().parent.is_dir():
+    folder = place.absolute().parent
+    if place.is_dir():
+        raise OptionError("it is a folder", where=f"--out {place}", remedy="give the path of a file")
+    if not folder.is_dir():
         raise OptionError(
             f"there is no folder {place.parent}", where=f"--out {place}", remedy="make it, or choose another"
+        )
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OptionError(
+            f"you may not write to {place.parent}",
+            where=f"--out {place}",
+            remedy="choose a folder in which you may write",
         )
 
 
@@ -94,12 +106,13 @@ def write_results(
     -------
     The files.
     """
-    stem = place.name.split(".")[0]
+    stem = place.name[: -len(check_ending(place))]
 
     def beside(ending: str) -> Path:
         return place.with_name(f"{stem}.{ending}")
 
     links = results.table
+    figures = {gene: _drawn(results, gene, elements) for gene in loci}  # what may fail comes before writing
     significant = links[links["q_value"] < q_value]
     write_links(links, place)
     files = [place]
@@ -119,26 +132,27 @@ def write_results(
         results.network.to_parquet(add("network.parquet"))
         results.network.to_graphml(add("network.graphml"))
         _write_tsv(results.network.to_decoupler(), add("network.tsv"))
-    for gene in loci:
-        _draw(results, gene, elements, add(f"{gene}.png"))
+    for gene, figure in figures.items():
+        with atomic_path(add(f"{gene.replace('/', '_')}.png")) as temporary:
+            figure.savefig(temporary, format="png", dpi=_DPI)
     write_json(add("json"), {"format": RECORD_FORMAT, **record})
     return tuple(files)
 
 
-def _draw(results: LinkResults, gene: str, elements: tuple[AnnData, str | None], path: Path) -> None:
+def _drawn(results: LinkResults, gene: str, elements: tuple[AnnData, str | None]) -> Figure:
     from omicsglue.pl import links as draw
 
     adata, groupby = elements
+    targets = results.table.loc[results.table[SOURCE] == gene, TARGET]
+    shown = groupby is not None and targets.isin(adata.var_names).any()  # else all are of other modalities
     names = [str(column) for column in results.table if str(column).startswith("evidence_")]
-    figure = draw(
+    return draw(
         results.table,
         gene,
-        accessibility=adata if groupby is not None else None,
-        groupby=groupby,
+        accessibility=adata if shown else None,
+        groupby=groupby if shown else None,
         evidence=names or None,
     )
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=_DPI)
 
 
 def _write_tsv(table: pd.DataFrame, path: Path) -> None:

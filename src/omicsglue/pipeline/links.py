@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,19 @@ from typing import TYPE_CHECKING, Any, Final
 import pandas as pd
 
 from omicsglue.data.setup import read_setup
-from omicsglue.errors import InputError, OptionError, examples
-from omicsglue.genome.evidence import Evidence, read_evidence
+from omicsglue.errors import InputError, OmicsGlueWarning, OptionError, examples
+from omicsglue.genome.evidence import Evidence
 from omicsglue.graph import GuidanceGraph, read_graph
-from omicsglue.keys import CHROM, EMBEDDING, END, KIND, SIGN, SOURCE, START, TARGET
+from omicsglue.graph.rules import coordinates
+from omicsglue.keys import CHROM, EMBEDDING, END, SIGN, SOURCE, START, TARGET
+from omicsglue.pipeline.link_evidence import (
+    Source,
+    candidate_table,
+    check_binding,
+    guiding_pairs,
+    judged_pairs,
+    read_sources,
+)
 from omicsglue.pipeline.link_outputs import LinkResults, check_place, write_results
 from omicsglue.pipeline.record import Clock, peak_memory, versions
 from omicsglue.runs.folder import RunFolder
@@ -22,16 +32,13 @@ from omicsglue.suggest import did_you_mean
 from omicsglue.tl.activity import link_activity
 from omicsglue.tl.baselines import METHODS, baseline_scores
 from omicsglue.tl.evaluation import evaluate_links
-from omicsglue.tl.evidence import evidence_edges, match_evidence
-from omicsglue.tl.links import CORRECTIONS, infer_links
+from omicsglue.tl.links import CORRECTIONS, regulatory_links
 from omicsglue.tl.metacells import joint_metacells
 from omicsglue.tl.tf_network import TFNetwork, tf_target_network
 from omicsglue.training.progress import LiveBar, Reporter
 
 if TYPE_CHECKING:
     from anndata import AnnData
-
-Source = str | Path | Evidence
 
 Q_VALUE: Final = 0.1
 BASELINES: Final = ("distance", "spearman", "lasso")
@@ -68,10 +75,14 @@ class LinkOptions:
                     raise OptionError(
                         "there is no such file", where=f"{flag} {source}", remedy="check the path"
                     )
-        both = {str(each) for each in self.evidence} & {str(each) for each in self.guide}
+        for flag, number, least in (("--seed", self.seed, 0), ("--threads", self.threads, 1)):
+            if number is not None and number < least:
+                raise OptionError(f"it is {number}", where=flag, remedy=f"give {least} or more")
+        guiding = set(map(_place_of, self.guide))
+        both = [each for each in self.evidence if _place_of(each) in guiding]
         if both:
             raise OptionError(
-                f"{examples(sorted(both))} both guides the links and judges them",
+                f"{examples(both)} both guides the links and judges them",
                 where="--evidence",
                 remedy="what is known beforehand cannot judge: give it once",
             )
@@ -93,6 +104,10 @@ class LinkOptions:
         for name in ("evidence", "guide"):
             values[name] = [each.name if isinstance(each, Evidence) else each for each in values[name]]
         return values
+
+
+def _place_of(source: Source) -> str:
+    return source.name if isinstance(source, Evidence) else str(Path(source).resolve())
 
 
 def links_of_run(
@@ -151,14 +166,22 @@ class _Job:
     def __init__(self, folder: RunFolder, options: LinkOptions, reporter: Reporter) -> None:
         self.options, self.reporter, self.clock = options, reporter, Clock()
         reporter.stage("read")
-        self.judges, self.guides = (
-            [each if isinstance(each, Evidence) else read_evidence(each) for each in given]
-            for given in (options.evidence, options.guide)
-        )
+        judges = read_sources(options.evidence, "--evidence")
+        guides = read_sources(options.guide, "--guide")
         self.members = folder.members()
         self.modalities, self.graph = folder.modalities(), read_graph(folder.graph)
         self.genes, self.targets = _roles(self.modalities, self.graph, options.elements)
-        self._check_names()
+        self._check_label_key()
+        near: dict[str, int] = {"window": options.window, "promoter": options.promoter}
+        genes, ids = coordinates(self.rna, self.genes), self._gene_ids()
+        elements = {name: coordinates(self.modalities[name], name) for name in self.targets}
+        candidates = candidate_table(genes, elements, **near)
+        self._check_loci(candidates)
+        self.judged = [judged_pairs(candidates, each, options.promoter, ids) for each in judges]
+        self.guiding = guiding_pairs(guides, genes, elements, gene_ids=ids, **near)
+        if options.tf_binding is not None:
+            first = elements[self.targets[0]]
+            check_binding(options.tf_binding, genes, first, self.rna.var_names, options.tf_pattern)
         self.clock.lap("read")
 
     @property
@@ -172,15 +195,14 @@ class _Job:
         self.reporter.stage("links")
         table, strata = self._infer()
         self.clock.lap("links")
-        for each in self.judges:
-            column = match_evidence(table, each, promoter=options.promoter, gene_ids=self._gene_ids())
+        for column in self.judged:
             table[str(column.name)] = column
         significant = table[table["q_value"] < Q_VALUE]
         self.reporter.message(
             f"{len(table):,} candidate pairs of {table[SOURCE].nunique():,} genes; {len(significant):,} "
             f"links of {significant[SOURCE].nunique():,} genes at a false discovery rate of {Q_VALUE}"
         )
-        evaluation = self._evaluate(table) if self.judges else None
+        evaluation = self._evaluate(table) if self.judged else None
         activity = self._activity(significant) if options.label_key is not None else None
         network = self._network(table, options.tf_binding) if options.tf_binding is not None else None
         record = {
@@ -204,15 +226,16 @@ class _Job:
     def _infer(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Return the links to every modality of elements, and the strata."""
         options, setup = self.options, read_setup(self.rna, self.genes)
-        tables, strata = [], []
+        tables: list[pd.DataFrame] = []
+        strata: list[dict[str, Any]] = []
         for name in self.targets:
             elements = self.modalities[name]
             other = read_setup(elements, name)
-            found = infer_links(
+            found = regulatory_links(
                 self.rna,
                 elements,
                 self.graph,
-                self._guiding_pairs(elements),
+                self.guiding,
                 window=options.window,
                 promoter=options.promoter,
                 sign=_sign(self.graph, elements),
@@ -224,24 +247,9 @@ class _Job:
                 seed=options.seed,
                 threads=options.threads,
             )
-            tables.append(found.table)
-            strata.append(found.strata.assign(modality=name))
-        return pd.concat(tables, ignore_index=True), pd.concat(strata, ignore_index=True)
-
-    def _guiding_pairs(self, elements: AnnData) -> pd.DataFrame | None:
-        options = self.options
-        parts = [
-            evidence_edges(
-                each,
-                self.rna.var,
-                elements.var,
-                promoter=options.promoter,
-                gene_ids=self._gene_ids(),
-                max_distance=options.window,
-            ).assign(**{KIND: each.name})
-            for each in self.guides
-        ]
-        return pd.concat(parts, ignore_index=True)[[SOURCE, TARGET, KIND]] if parts else None
+            tables.append(found)
+            strata += [{"modality": name, **each} for each in found.attrs["strata"]]
+        return pd.concat(tables, ignore_index=True), pd.DataFrame(strata)
 
     def _gene_ids(self) -> Mapping[str, str] | None:
         column = self.rna.var.get("gene_id")
@@ -264,9 +272,11 @@ class _Job:
             ).add_prefix("baseline ")
             methods = ["score", *(["cosine"] if links["cosine"].notna().any() else []), *scores]
             scored = links.join(scores)
-            for each in self.judges:
-                found = evaluate_links(scored, links[f"evidence_{each.name}"], scores=methods)
-                rows.append(found.assign(evidence=each.name, modality=name))
+            for column in self.judged:
+                if column[links.index].any():  # else it knows no element of this modality
+                    found = evaluate_links(scored, column[links.index], scores=methods)
+                    called = str(column.name).removeprefix("evidence_")
+                    rows.append(found.assign(evidence=called, modality=name))
         self.clock.lap("evaluate")
         return pd.concat(rows, ignore_index=True)
 
@@ -279,10 +289,15 @@ class _Job:
             parts.append(link_activity(part, self.rna, elements, str(self.options.label_key), layer=layer))
         return pd.concat(parts).reset_index() if parts else pd.DataFrame({SOURCE: [], TARGET: []})
 
-    def _network(self, table: pd.DataFrame, tf_binding: str | Path) -> TFNetwork:
+    def _network(self, table: pd.DataFrame, tf_binding: str | Path) -> TFNetwork | None:
         """Return the network of transcription factors over the first modality of elements."""
         from anndata import AnnData
 
+        links = table[table["modality"] == self.targets[0]]
+        if not (links["q_value"] < Q_VALUE).any():
+            text = f"there is no network of factors, since no link has a q-value below {Q_VALUE}"
+            warnings.warn(text, OmicsGlueWarning, stacklevel=2)
+            return None
         self.reporter.stage("network")
         options, layer = self.options, read_setup(self.rna, self.genes).layer
         cells = joint_metacells({self.genes: self.rna.obsm[EMBEDDING]}, _METACELLS, seed=options.seed)
@@ -290,7 +305,7 @@ class _Job:
         if layer is not None:
             counts = AnnData(X=self.rna.layers[layer], obs=self.rna.obs, var=self.rna.var)
         network = tf_target_network(
-            table[table["modality"] == self.targets[0]],
+            links,
             counts,
             tf_binding,
             labels=list(cells[self.genes]),
@@ -308,7 +323,7 @@ class _Job:
         key = self.options.label_key
         return elements, key if key is not None and key in elements.obs else None
 
-    def _check_names(self) -> None:
+    def _check_label_key(self) -> None:
         key = self.options.label_key
         if key is not None and not any(key in adata.obs for adata in self.modalities.values()):
             known = sorted({str(column) for adata in self.modalities.values() for column in adata.obs})
@@ -317,12 +332,17 @@ class _Job:
                 where="--label-key",
                 remedy=f"choose among: {examples(known, 12)}",
             )
-        unknown = [gene for gene in self.options.loci if gene not in self.rna.var_names]
-        if unknown:
+
+    def _check_loci(self, candidates: pd.DataFrame) -> None:
+        paired = set(candidates[SOURCE])
+        for gene in (each for each in self.options.loci if each not in paired):
+            known = gene in self.rna.var_names
             raise InputError(
-                f"{examples(unknown)} is no gene of the run{did_you_mean(unknown[0], self.rna.var_names)}",
+                f"{gene} has no element near it"
+                if known
+                else f"{gene} is no gene of the run{did_you_mean(gene, self.rna.var_names)}",
                 where="--locus",
-                remedy="name a gene as the data spell it",
+                remedy="draw genes that have candidate pairs" if known else "spell genes as the data do",
             )
 
 

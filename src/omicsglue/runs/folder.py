@@ -168,7 +168,7 @@ class RunFolder:
         return folder
 
     def _clear(self) -> None:
-        for part in self.parts:
+        for part in (*self.parts, *self.path.glob("links.*")):
             if part.is_dir() and not part.is_symlink():
                 shutil.rmtree(part)
             else:

@@ -10,18 +10,16 @@ from omicsglue.tl.activity import link_activity
 from omicsglue.tl.baselines import baseline_scores
 from omicsglue.tl.evaluation import evaluate_links
 from omicsglue.tl.evidence import evidence_edges, match_evidence
-from omicsglue.tl.links import Links, infer_links, regulatory_links
+from omicsglue.tl.links import regulatory_links
 from omicsglue.tl.tf_network import TFNetwork, tf_target_network
 from omicsglue.tl.tf_validation import read_tf_targets, validate_network
 
 __all__ = [
     "Evidence",
-    "Links",
     "TFNetwork",
     "baseline_scores",
     "evaluate_links",
     "evidence_edges",
-    "infer_links",
     "link_activity",
     "match_evidence",
     "read_evidence",

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import sparse
 from scipy.stats import rankdata
 
 from omicsglue.errors import InputError, OptionError, examples
+from omicsglue.tl.metacells import aggregate, log_normalised
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,12 +78,8 @@ def metacell_expression(rna: AnnData, labels: str | Sequence[object]) -> pd.Data
             remedy="Give one for each cell.",
         )
     codes, names = pd.factorize(pd.Index(list(labels), dtype=object))
-    cells = np.flatnonzero(codes >= 0)
-    member = sparse.csr_array((np.ones(len(cells)), (codes[cells], cells)), shape=(len(names), rna.n_obs))
-    values: Any = rna.X
-    counts: Floats = (member @ sparse.csr_array(values)).toarray()
-    total = np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    return pd.DataFrame(np.log1p(1e4 * counts / total), index=names, columns=rna.var_names.astype(str))
+    totals = aggregate(rna.X, codes.astype(np.int64), len(names))
+    return pd.DataFrame(log_normalised(totals).toarray(), index=names, columns=rna.var_names.astype(str))
 
 
 def coexpression(

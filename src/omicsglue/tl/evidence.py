@@ -14,7 +14,7 @@ from omicsglue.tl.evidence_pairs import check_build, no_overlap, supported_pairs
 from omicsglue.tl.places import found_places, gaps, places_of
 
 SLACK = 1_000  # bases between a fragment of chromatin contacts and what lies on it
-_POINTED = ("eqtl", "crispri", "tad")  # kinds whose places are exact
+_POINTED = ("eqtl", "crispri", "tad", "pairs")  # kinds whose places are exact
 
 
 def match_evidence(
@@ -37,9 +37,10 @@ def match_evidence(
         What :func:`omicsglue.genome.evidence.read_evidence` returned. By 'ends', a pair is supported if one
         end lies within `slack` bases of the promoter and the other within `slack` bases of the element,
         either way round. By 'gene', if the gene is the same by name or id and the place lies within `slack`
-        bases of the element. By 'domain', if promoter and element lie in one domain.
+        bases of the element. By 'domain', if promoter and element lie in one domain. By 'names', if gene
+        and element are called so.
     slack
-        Bases; 0 is overlap. By default 1,000 for chromatin contacts and 0 for eQTL, CRISPRi and domains.
+        Bases; 0 is overlap. By default 1,000 for chromatin contacts and 0 for all else.
     promoter
         Bases upstream of the transcription start. Of genes without strand, the body with both ends counts.
     gene_ids

@@ -33,7 +33,7 @@ def supported_pairs(
     places
         Genes and elements.
     evidence
-        The evidence, by 'ends' or by 'gene'.
+        The evidence, by 'ends', 'gene' or 'names'.
     table
         The rows of it that count.
     slack
@@ -46,6 +46,9 @@ def supported_pairs(
     numpy.ndarray
         Sorted keys, int64: row of the gene x number of elements + row of the element.
     """
+    if evidence.by == "names":
+        gene, element = _gene_of_rows(places, table), _element_of_rows(places, table)
+        return np.unique((gene * len(places.elements) + element)[(gene >= 0) & (element >= 0)])
     if evidence.by == "gene":
         near = window_pairs(places.elements, _end(table, 2), slack)
         gene = _gene_of_rows(places, table)[near.right]
@@ -136,6 +139,8 @@ def no_overlap(places: Places, evidence: Evidence, slack: int) -> InputError:
     InputError
     """
     table = evidence.table
+    if evidence.by == "names":
+        return _no_name(places, evidence)
     ends = _end(table, 2)
     shared = sorted(set(ends[CHROM].dropna()) & set(places.elements[CHROM].dropna()))
     if not shared:
@@ -162,6 +167,25 @@ def no_overlap(places: Places, evidence: Evidence, slack: int) -> InputError:
         "Probably the genome builds differ (say hg19 and hg38): lift the evidence over. If not, it has none "
         "of these genes and elements, or only pairs longer than the window of the links.",
     )
+
+
+def _no_name(places: Places, evidence: Evidence) -> InputError:
+    table = evidence.table
+    known = _gene_of_rows(places, table) >= 0, _element_of_rows(places, table) >= 0
+    facts = [
+        f"genes found for {known[0].sum():,} and elements for {known[1].sum():,} of {len(table):,} pairs",
+        *([] if known[0].any() else [_names(places, table)]),
+    ]
+    if not known[1].any():
+        there, here = examples(table["element"].unique(), 3), examples(places.elements.index, 3)
+        facts.append(f"elements are called {there} there and {here} here")
+    if not known[0].any():
+        remedy = _remedy_for_names(places, table)
+    elif not known[1].any():
+        remedy = "Name elements as the data do: pairs are compared by name, whatever the places of peaks."
+    else:
+        remedy = "Its pairs are other ones, or lie farther apart than the window of the links."
+    return _refusal(evidence, "; ".join(facts), remedy)
 
 
 def _refusal(evidence: Evidence, facts: str, remedy: str) -> InputError:
@@ -208,6 +232,11 @@ def _gene_of_rows(places: Places, table: pd.DataFrame) -> Ints:
     at = pd.Index(places.gene_ids[first]).get_indexer(pd.Index(table["gene_id"]))
     by_id = np.where(at >= 0, np.flatnonzero(first)[at], -1)
     return np.where(by_name >= 0, by_name, by_id).astype(np.int64)
+
+
+def _element_of_rows(places: Places, table: pd.DataFrame) -> Ints:
+    """Return the row of each pair's element by its name, int64; -1 where it is not known."""
+    return places.elements.index.get_indexer(pd.Index(table["element"])).astype(np.int64)
 
 
 def _meeting(genes: IntervalPairs, elements: IntervalPairs, n_rows: int, n_elements: int) -> Iterator[Ints]:

@@ -40,23 +40,6 @@ _MOST_ROTATIONS = 5
 
 
 @dataclass(frozen=True)
-class Links:
-    """Candidate pairs with scores and statistics.
-
-    Attributes
-    ----------
-    table
-        One row a pair; see :func:`regulatory_links`.
-    strata
-        One row a stratum: `guidance`, `nearest`, `farthest`, `pairs`, the `prior` probability of a link that
-        was learned (mean over the ensemble), and an upper limit of the share of true nulls (`null_share`).
-    """
-
-    table: pd.DataFrame
-    strata: pd.DataFrame
-
-
-@dataclass(frozen=True)
 class _Cells:
     """The two modalities as arrays."""
 
@@ -135,7 +118,9 @@ def regulatory_links(
     the feature embeddings, averaged over the ensemble (NaN without them); `score`, the probability of a link,
     averaged over the ensemble, and its deviation `score_sd`; `effect` (change of the gene's profile, in units
     of its length, with the element) and `sign`; `p_value`, of the score among decoys of the same stratum, and
-    `q_value`.
+    `q_value`. ``attrs["strata"]`` tells what was learned of each stratum: `guidance`, `nearest` and
+    `farthest` distance, `pairs`, the `prior` probability of a link (mean over pairs and the ensemble) and an
+    upper limit of the share of true nulls (`null_share`).
 
     Raises
     ------
@@ -154,42 +139,6 @@ def regulatory_links(
     >>> links = regulatory_links(rna, atac, graph)  # doctest: +SKIP
     >>> links[links["q_value"] < 0.1]  # doctest: +SKIP
     """
-    return infer_links(
-        genes,
-        elements,
-        graph,
-        guides,
-        window=window,
-        promoter=promoter,
-        sign=sign,
-        embeddings=embeddings,
-        layers=layers,
-        batch_keys=batch_keys,
-        names=names,
-        correction=correction,
-        seed=seed,
-        threads=threads,
-    ).table
-
-
-def infer_links(
-    genes: AnnData,
-    elements: AnnData,
-    graph: GuidanceGraph | None = None,
-    guides: pd.DataFrame | None = None,
-    *,
-    window: int = 150_000,
-    promoter: int = 2_000,
-    sign: int = 1,
-    embeddings: Sequence[str] = (EMBEDDING,),
-    layers: tuple[str | None, str | None] = (None, None),
-    batch_keys: tuple[str | None, str | None] = (None, None),
-    names: tuple[str, str] = ("rna", "atac"),
-    correction: str = "strata",
-    seed: int = 0,
-    threads: int | None = None,
-) -> Links:
-    """Do what :func:`regulatory_links` does, and return the strata too."""
     _check_options(sign, correction, embeddings)
     cells = _Cells(genes, elements, names, layers, batch_keys)
     _check_keys(cells, embeddings)
@@ -214,24 +163,26 @@ def infer_links(
         np.concatenate([stratum[far] for _, far in decoys]),
     )
     p = empirical_p(score, stratum, null)
-    shares = np.array([null_share(p[stratum == code], errors=UPPER_LIMIT) for code in table.index])
-    q = {
-        "strata": lambda: stratified_q(score, stratum, null, shares),
-        "bh": lambda: benjamini_hochberg(p),
-        "storey": lambda: storey(p),
-    }[correction]()
-    found = _table(cells, candidates)
-    found["cosine"] = _cosine(cells, candidates, embeddings)
-    found["score"] = score
-    found["score_sd"] = _deviation([member.score for member in members])
-    effect = np.mean([member.effect for member in members], axis=0)
-    found["effect"] = effect
-    found["sign"] = np.where(effect < 0, -1, 1).astype(np.int8)
-    found["p_value"], found["q_value"] = p, q
+    table["null_share"] = [null_share(p[stratum == code], errors=UPPER_LIMIT) for code in table.index]
     before = np.mean([member.prior.log_odds(candidates.known()) for member in members], axis=0)
     table["prior"] = pd.Series(1 / (1 + np.exp(-before))).groupby(stratum).mean()
-    table["null_share"] = shares
-    return Links(found, table)
+    effect = np.mean([member.effect for member in members], axis=0)
+    found = _table(cells, candidates)
+    found["cosine"] = _cosine(cells, candidates, embeddings)
+    found["score"], found["score_sd"] = score, _deviation([member.score for member in members])
+    found["effect"], found["sign"] = effect, np.where(effect < 0, -1, 1).astype(np.int8)
+    found["p_value"] = p
+    found["q_value"] = _false_discovery_rate(correction, score, p, stratum, null, table["null_share"])
+    found.attrs["strata"] = table.to_dict("records")
+    return found
+
+
+def _false_discovery_rate(
+    correction: str, score: Floats, p: Floats, stratum: Ints, null: Null, shares: pd.Series
+) -> Floats:
+    if correction == "strata":
+        return stratified_q(score, stratum, null, shares.to_numpy())
+    return benjamini_hochberg(p) if correction == "bh" else storey(p)
 
 
 @dataclass(frozen=True)

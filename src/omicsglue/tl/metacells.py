@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from omicsglue.errors import InputError, OptionError
+from omicsglue.errors import OptionError
+from omicsglue.tl.embeddings import checked_embeddings
 
 Codes = npt.NDArray[np.int64]
 Counts = sp.spmatrix | sp.sparray | npt.NDArray[np.floating]
@@ -44,24 +45,28 @@ def joint_metacells(
 
     if number < 1:
         raise OptionError(f"{number} metacells", where="metacells", remedy="Give 1 or more, usually 200.")
-    remedy = "Integrate the modalities first; their embedding is obsm['X_glue']."
-    found = {name: np.asarray(each, dtype=np.float32) for name, each in embeddings.items()}
-    widths = {each.shape[1] for each in found.values()}
-    if len(widths) != 1:
-        raise InputError(
-            f"embeddings have {' and '.join(map(str, sorted(widths)))} dimensions",
-            where=" and ".join(found),
-            remedy=remedy,
-        )
-    for name, each in found.items():
-        if not np.isfinite(each).all():
-            raise InputError("the embedding holds values that are not finite", where=name, remedy=remedy)
-    together = np.concatenate(list(found.values()))
+    found = checked_embeddings(embeddings)
+    together = np.concatenate(list(found.values())).astype(np.float32)
     kmeans = MiniBatchKMeans(min(number, len(together)), batch_size=4096, n_init=3, random_state=seed)
     # k-means may leave a group empty: number those that are not
     _, code = np.unique(kmeans.fit_predict(together), return_inverse=True)
     cuts = np.cumsum([len(each) for each in found.values()])[:-1]
     return dict(zip(found, np.split(code.astype(np.int64), cuts), strict=True))
+
+
+def membership(group: Codes, number: int | None = None) -> sp.csr_matrix:
+    """Return the matrix that adds cells up to metacells, metacells x cells, of ones.
+
+    Parameters
+    ----------
+    group
+        Metacell of each cell, int64, shape ``(cells,)``; cells of -1 are in none.
+    number
+        Metacells in all, where the last ones have no cell of this modality.
+    """
+    cells = np.flatnonzero(group >= 0)
+    rows = int(group.max(initial=-1)) + 1 if number is None else number
+    return sp.csr_matrix((np.ones(len(cells)), (group[cells], cells)), shape=(rows, len(group)))
 
 
 def aggregate(counts: Counts, group: Codes, number: int | None = None) -> sp.csr_matrix:
@@ -72,7 +77,7 @@ def aggregate(counts: Counts, group: Codes, number: int | None = None) -> sp.csr
     counts
         Cells x features, sparse or dense.
     group
-        Metacell of each cell, int64, shape ``(cells,)``.
+        Metacell of each cell, int64, shape ``(cells,)``; cells of -1 are in none.
     number
         Metacells in all, where the last ones have no cell of this modality.
 
@@ -87,10 +92,8 @@ def aggregate(counts: Counts, group: Codes, number: int | None = None) -> sp.csr
     array([[3., 1.],
            [0., 5.]])
     """
-    rows = int(group.max()) + 1 if number is None else number
-    members = sp.csr_matrix((np.ones(len(group)), (group, np.arange(len(group)))), shape=(rows, len(group)))
     # a conversion by way of CSC takes every kind of matrix
-    return sp.csr_matrix(members @ sp.csc_matrix(counts, dtype=np.float64))
+    return sp.csr_matrix(membership(group, number) @ sp.csc_matrix(counts, dtype=np.float64))
 
 
 def log_normalised(totals: sp.csr_matrix, *, scale: float = 1e4) -> sp.csr_matrix:

@@ -15,10 +15,10 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from omicsglue.errors import InputError
+from omicsglue.tl.embeddings import REMEDY, checked_embeddings
+from omicsglue.tl.metacells import Codes, Counts, membership
 
 Floats = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
-Counts = sp.spmatrix | sp.sparray | npt.NDArray[np.floating]
 
 SMALLEST_AXIS = 0.01  # of the largest: axes of the embedding with less variance are empty
 PRIOR_PRECISION = 5.0  # of a coefficient, which is a log fold change over one deviation of an axis
@@ -75,8 +75,9 @@ def joint_axes(embeddings: Mapping[str, npt.NDArray[np.floating]]) -> dict[str, 
     InputError
         If an embedding is not finite, embeddings differ in width, or all cells lie in one point.
     """
-    found = {name: np.asarray(each, dtype=np.float64) for name, each in embeddings.items()}
-    _check_embeddings(found)
+    found = checked_embeddings(embeddings)
+    if all(np.ptp(each, axis=0).max() == 0 for each in found.values()):
+        raise InputError("all cells have one and the same embedding", where="embedding", remedy=REMEDY)
     mean = np.mean([each.mean(axis=0) for each in found.values()], axis=0)
     covariance = np.mean([(each - mean).T @ (each - mean) / len(each) for each in found.values()], axis=0)
     variance, axes = np.linalg.eigh(covariance)
@@ -109,7 +110,8 @@ def fit_profiles(
     -------
     Profiles
     """
-    group, members = _metacells(coordinates, batch, seed)
+    group = _metacells(coordinates, batch, seed)
+    members = membership(group)
     size = np.asarray(members.sum(axis=1)).ravel()
     design = np.column_stack([np.ones(len(size)), members @ coordinates / size[:, None]])
     of_batch = np.zeros(len(size), dtype=np.int64) if batch is None else _batch_of(group, batch)
@@ -127,24 +129,8 @@ def fit_profiles(
     return Profiles(direction, length)
 
 
-def _check_embeddings(embeddings: Mapping[str, Floats]) -> None:
-    remedy = "integrate the modalities first; their embedding is obsm['X_glue']"
-    for name, each in embeddings.items():
-        if not np.isfinite(each).all():
-            raise InputError("the embedding holds values that are not finite", where=name, remedy=remedy)
-    widths = {each.shape[1] for each in embeddings.values()}
-    if len(widths) > 1:
-        raise InputError(
-            f"embeddings have {' and '.join(map(str, sorted(widths)))} dimensions",
-            where=" and ".join(embeddings),
-            remedy=remedy,
-        )
-    if all(np.ptp(each, axis=0).max() == 0 for each in embeddings.values()):
-        raise InputError("all cells have one and the same embedding", where="embedding", remedy=remedy)
-
-
-def _metacells(coordinates: Floats, batch: Codes | None, seed: int) -> tuple[Codes, sp.csr_matrix]:
-    """Return the metacell of each cell, and the matrix that adds cells up, metacells x cells."""
+def _metacells(coordinates: Floats, batch: Codes | None, seed: int) -> Codes:
+    """Return the metacell of each cell; none spans two batches."""
     from sklearn.cluster import MiniBatchKMeans
 
     group = np.zeros(len(coordinates), dtype=np.int64)
@@ -155,9 +141,7 @@ def _metacells(coordinates: Floats, batch: Codes | None, seed: int) -> tuple[Cod
         kmeans = MiniBatchKMeans(wanted, batch_size=4096, n_init=1, random_state=seed)
         group[here] = group.max() + 1 + kmeans.fit_predict(coordinates[here].astype(np.float32))
     _, group = np.unique(group, return_inverse=True)
-    cells = np.arange(len(group))
-    members = sp.csr_matrix((np.ones(len(group)), (group, cells)), shape=(group.max() + 1, len(group)))
-    return group.astype(np.int64), members
+    return group.astype(np.int64)
 
 
 def _batch_of(group: Codes, batch: Codes) -> Codes:
@@ -174,8 +158,8 @@ def _expected(total: Floats, depth: Floats, batch: Codes) -> Floats:
     for code in np.unique(batch):
         here = batch == code
         inside = depth[here].sum()
-        # shrunk to the share over all batches, of which half a count is added
-        of_batch = (total[:, here].sum(axis=1) + share / share.mean() * 0.5) / inside
+        # half a count is added, in as much depth as holds one over all batches
+        of_batch = (total[:, here].sum(axis=1) + 0.5) / (inside + 0.5 / share)
         expected[:, here] = of_batch[:, None] * depth[here]
     return expected
 

@@ -249,20 +249,23 @@ def _gibbs_genes(
         explained = fit.copy()
         beta = np.zeros(number)
         found, mean_effect = np.zeros(number), np.zeros(number)
+        variance, deviation, base = np.empty(number), np.empty(number), np.empty(number)
+        for c in range(number):
+            variance[c] = 1 / (gram[c, c] / noise + 1 / slab)
+            deviation[c] = math.sqrt(variance[c])
+            base[c] = odds[begin + c] + 0.5 * math.log(variance[c] / slab) + math.log(2.0)
         for sweep in range(sweeps):
             for c in range(number):
-                variance = 1 / (gram[c, c] / noise + 1 / slab)
-                deviation = math.sqrt(variance)
-                mean = variance * (fit[c] + gram[c, c] * beta[c]) / noise
-                above = 0.5 * math.erfc(-mean / deviation * math.sqrt(0.5))
+                mean = variance[c] * (fit[c] + gram[c, c] * beta[c]) / noise
+                ratio = mean / deviation[c]
+                above = 0.5 * math.erfc(-ratio * math.sqrt(0.5))
                 share_up, share_down = positive * above, (1 - positive) * (1 - above)
-                log_odds = odds[begin + c] + 0.5 * math.log(variance / slab) + 0.5 * mean * mean / variance
-                log_odds += math.log(2 * (share_up + share_down) + 1e-300)
+                log_odds = base[c] + 0.5 * ratio * ratio + math.log(share_up + share_down + 1e-300)
                 chance = 1 / (1 + math.exp(-max(min(log_odds, 700.0), -700.0)))
                 drawn = 0.0
                 if rng.random() < chance:
                     up = rng.random() * (share_up + share_down) < share_up
-                    drawn = _half_normal(mean, deviation, up, rng)
+                    drawn = _half_normal(mean, deviation[c], up, rng)
                 if drawn != beta[c]:
                     fit -= gram[c] * (drawn - beta[c])
                     beta[c] = drawn
