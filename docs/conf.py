@@ -39,11 +39,14 @@ napoleon_use_ivar = True
 napoleon_attr_annotations = False
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "amsmath"]
 myst_heading_anchors = 3
+# Tutorials run when their code has changed since the last build: remove docs/_build to run them in any case
 nb_execution_mode = "cache"
 nb_execution_raise_on_error = True
-nb_execution_timeout = 300
+nb_execution_timeout = 600  # seconds a cell: some train a model, perhaps on a busy machine
+nb_execution_in_temp = True
+nb_output_stderr = "remove"  # progress, and paths of the machine in warnings
 
-NAMESPACES = ("pp", "genome", "graph", "tl", "metrics", "pl", "datasets", "errors")
+NAMESPACES = ("pp", "genome", "graph", "tl", "metrics", "pl", "runs", "datasets", "errors")
 
 
 def public_names(module: ModuleType) -> list[str]:
@@ -76,14 +79,20 @@ def write_reference(_app: Sphinx, _config: Config) -> None:
         "`import omicsglue as og` gives every name below; nothing else is public.",
         "",
     ]
+    homes: dict[int, str] = {}  # what a namespace gives again is described once
+    described: set[str] = set()
     for namespace in ("", *NAMESPACES):
         full_name = f"omicsglue.{namespace}".rstrip(".")
         if not exists(full_name):
             continue
         module = import_module(full_name)
-        names = public_names(module)
-        if not names:
+        public = public_names(module)
+        if not public:
             continue
+        again = {name: homes[id(item)] for name in public if id(item := getattr(module, name)) in homes}
+        names = [name for name in public if name not in again]
+        homes |= {id(getattr(module, name)): full_name for name in names}
+        described |= {f"{full_name}.{name}" for name in names}
         title = (inspect.getdoc(module) or "").partition("\n")[0]
         lines += [f"## {full_name}", "", title, "", "```{eval-rst}", f".. currentmodule:: {full_name}", ""]
         lines += [
@@ -93,9 +102,13 @@ def write_reference(_app: Sphinx, _config: Config) -> None:
             *[f"   {name}" for name in names],
             "```",
             "",
+            *[f"`{name}` is that of `{home}`.\n" for name, home in again.items()],
         ]
     page = HERE / "api" / "index.md"
     page.parent.mkdir(exist_ok=True)
+    for old in (page.parent / "generated").glob("*.rst"):
+        if old.stem not in described:
+            old.unlink()
     text = "\n".join(lines)
     if not page.exists() or page.read_text(encoding="utf-8") != text:
         page.write_text(text, encoding="utf-8")

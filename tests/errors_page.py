@@ -369,7 +369,10 @@ CASES: dict[str, list[Case]] = {
             "evidence that is neither true nor false",
             lambda: tl.read_evidence(written("pairs.tsv", b"source\ttarget\tpositive\nSox2\tpeak1\tmaybe\n")),
         ),
-        Case("contacts without places", lambda: tl.read_evidence(written("loops.txt", b"a b c d\n"))),
+        Case(
+            "text that is no evidence",
+            lambda: tl.read_evidence(written("notes.txt", b"some words\nand more\n")),
+        ),
     ],
     "Output": [
         Case("the folder holds another run", another_run),

@@ -18,7 +18,6 @@ from omicsglue.graph.rules import coordinates
 from omicsglue.keys import member_embedding
 from omicsglue.pipeline.link_evidence import candidate_table
 from omicsglue.runs import RunFolder
-from omicsglue.tl import Links
 
 
 def small_linked_data(**options: object) -> SimulatedData:
@@ -89,14 +88,16 @@ def sites_of(data: SimulatedData, path: Path, *, factors: list[str]) -> Path:
     return path
 
 
-def stand_in_links(true: pd.DataFrame, heard: list[dict[str, Any]]) -> Callable[..., Links]:
-    """Return what takes the place of ``infer_links`` where its statistics do not matter, and takes no time.
+def stand_in_links(true: pd.DataFrame, heard: list[dict[str, Any]]) -> Callable[..., pd.DataFrame]:
+    """Return what stands for ``regulatory_links`` where its statistics do not matter, and takes no time.
 
     True pairs get a q-value of 0.01, all others of 1. What it was given is kept in ``heard``.
     """
     known = pd.MultiIndex.from_frame(true[["source", "target"]])
 
-    def infer(genes: AnnData, elements: AnnData, graph: object, guides: object, **options: Any) -> Links:
+    def infer(
+        genes: AnnData, elements: AnnData, graph: object, guides: object, **options: Any
+    ) -> pd.DataFrame:
         heard.append({"genes": genes, "elements": elements, "graph": graph, "guides": guides, **options})
         near = {name: options[name] for name in ("window", "promoter")}
         name = options["names"][1]
@@ -108,6 +109,7 @@ def stand_in_links(true: pd.DataFrame, heard: list[dict[str, Any]]) -> Callable[
         table = table.assign(
             distance=1_000, modality=name, cosine=np.nan, score=score, **more, q_value=q_value
         )
-        return Links(table, pd.DataFrame({"guidance": ["none"], "pairs": [len(table)]}))
+        table.attrs["strata"] = [{"guidance": "none", "pairs": len(table)}]
+        return table
 
     return infer

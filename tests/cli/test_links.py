@@ -30,7 +30,7 @@ def finished(data: SimulatedData, tmp_path_factory: pytest.TempPathFactory) -> R
 def heard(data: SimulatedData, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Put what takes no time in the place of the inference; return what that is given."""
     given: list[dict[str, Any]] = []
-    monkeypatch.setattr("omicsglue.pipeline.links.infer_links", stand_in_links(data.links, given))
+    monkeypatch.setattr("omicsglue.pipeline.links.regulatory_links", stand_in_links(data.links, given))
     return given
 
 

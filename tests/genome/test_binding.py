@@ -136,7 +136,7 @@ def test_damaged_and_missing_files(tmp_path: Path) -> None:
     (tmp_path / "cut.bed.gz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match="cut short"):
         read_binding(tmp_path / "cut.bed.gz")
-    with pytest.raises(InputError, match="No such file"):
+    with pytest.raises(InputError, match="no such file"):
         read_binding(tmp_path / "none.bed")
 
 

@@ -113,9 +113,9 @@ def test_the_ensemble_is_averaged(small: tuple[AnnData, AnnData]) -> None:
         adata.obsm["X_glue_1"] = adata.obsm["X_glue"] @ np.linalg.qr(rng.normal(size=(10, 10)))[0]
         for key in ("X_glue", "X_glue_1"):
             adata.varm[key] = np.random.default_rng(len(key)).normal(size=(adata.n_vars, 5))
-    together = regulatory_links(rna, atac, embeddings=("X_glue", "X_glue_1"))
+    together = regulatory_links(rna, atac, threads=1, embeddings=("X_glue", "X_glue_1"))
     first, second = (
-        regulatory_links(rna, atac, embeddings=(key,), seed=seed)
+        regulatory_links(rna, atac, threads=1, embeddings=(key,), seed=seed)
         for seed, key in enumerate(("X_glue", "X_glue_1"))
     )
     np.testing.assert_allclose(together["score"], (first["score"] + second["score"]) / 2)
@@ -129,36 +129,38 @@ def test_the_cosine_is_that_of_feature_embeddings(small: tuple[AnnData, AnnData]
     for adata in (rna, atac):
         adata.varm["X_glue"] = rng.normal(size=(adata.n_vars, 5)).astype(np.float32)
     atac.varm["X_glue"][3] = np.nan  # outside the graph
-    links = regulatory_links(rna, atac)
+    links = regulatory_links(rna, atac, threads=1)
     g = rna.varm["X_glue"][rna.var_names.get_indexer(links["source"])]
     e = atac.varm["X_glue"][atac.var_names.get_indexer(links["target"])]
     expected = (g * e).sum(axis=1) / np.linalg.norm(g, axis=1) / np.linalg.norm(e, axis=1)
     np.testing.assert_allclose(links["cosine"], expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.fixture(scope="module")
+def guided(data: SimulatedData, links: pd.DataFrame) -> pd.DataFrame:
+    near = links[links["distance"] < 20_000]
+    guides = near[["source", "target"]].iloc[::3].assign(kind="hic")
+    return regulatory_links(data.rna, data.atac, from_genome(data.rna, data.atac), guides, threads=1)
+
+
 @pytest.mark.slow
-def test_edges_and_guides_form_strata(data: SimulatedData) -> None:
-    graph = from_genome(data.rna, data.atac)
-    guides = (
-        regulatory_links(data.rna, data.atac, window=20_000)[["source", "target"]]
-        .iloc[::3]
-        .assign(kind="hic")
-    )
-    links = regulatory_links(data.rna, data.atac, graph, guides)
-    found = strata_of(links)
+def test_edges_and_guides_form_strata(guided: pd.DataFrame) -> None:
+    found = strata_of(guided)
     assert set(found["guidance"]) == {"none", "overlap", "hic"}
-    assert found["pairs"].sum() == len(links)
+    assert found["pairs"].sum() == len(guided)
     assert found["null_share"].between(0, 1).all()
-    by_distance = from_genome(data.rna, data.atac, window=50_000)
-    assert set(strata_of(regulatory_links(data.rna, data.atac, by_distance))["guidance"]) == {
-        "none",
-        "overlap",
-    }
 
 
 @pytest.mark.slow
-def test_where_links_are_likely_is_learned(data: SimulatedData) -> None:
-    strata = strata_of(regulatory_links(data.rna, data.atac, from_genome(data.rna, data.atac)))
+def test_edges_by_distance_alone_form_none(data: SimulatedData) -> None:
+    by_distance = from_genome(data.rna, data.atac, window=50_000)
+    found = regulatory_links(data.rna, data.atac, by_distance, window=50_000, threads=1)
+    assert set(strata_of(found)["guidance"]) == {"none", "overlap"}
+
+
+@pytest.mark.slow
+def test_where_links_are_likely_is_learned(guided: pd.DataFrame) -> None:
+    strata = strata_of(guided)
     near = strata[strata["nearest"] == 0]["prior"].max()
     far = strata[strata["nearest"] >= 75_000]["prior"].max()
     assert near > 3 * far
@@ -166,7 +168,7 @@ def test_where_links_are_likely_is_learned(data: SimulatedData) -> None:
 
 @pytest.mark.parametrize("correction", ["bh", "storey"])
 def test_other_corrections_are_of_the_p_values(small: tuple[AnnData, AnnData], correction: str) -> None:
-    links = regulatory_links(*small, correction=correction)
+    links = regulatory_links(*small, threads=1, correction=correction)
     order = np.argsort(links["p_value"].to_numpy())
     assert (np.diff(links["q_value"].to_numpy()[order]) >= 0).all()
     expected = {"bh": benjamini_hochberg, "storey": storey}[correction](links["p_value"])
@@ -174,18 +176,18 @@ def test_other_corrections_are_of_the_p_values(small: tuple[AnnData, AnnData], c
 
 
 def test_negative_signs_expect_elements_to_fall(small: tuple[AnnData, AnnData]) -> None:
-    up, down = (regulatory_links(*small, sign=sign) for sign in (1, -1))
+    up, down = (regulatory_links(*small, threads=1, sign=sign) for sign in (1, -1))
     assert up["effect"].mean() > 0 > down["effect"].mean()
 
 
 def test_counts_may_be_in_a_layer_and_have_batches(small: tuple[AnnData, AnnData]) -> None:
     rna, atac = (adata.copy() for adata in small)
-    expected = regulatory_links(rna, atac)
+    expected = regulatory_links(rna, atac, threads=1)
     rna.layers["counts"], rna.X = rna.X, rna.X * 0
-    pd.testing.assert_frame_equal(regulatory_links(rna, atac, layers=("counts", None)), expected)
+    pd.testing.assert_frame_equal(regulatory_links(rna, atac, threads=1, layers=("counts", None)), expected)
     rna.obs["plate"] = "one"
     pd.testing.assert_frame_equal(
-        regulatory_links(rna, atac, layers=("counts", None), batch_keys=("plate", None)), expected
+        regulatory_links(rna, atac, threads=1, layers=("counts", None), batch_keys=("plate", None)), expected
     )
 
 

@@ -34,7 +34,7 @@ def links(
         Files,
         typer.Option(
             metavar="FILE",
-            help="Judge links by it: BEDPE, promoter-capture Hi-C, eQTL, CRISPRi or TADs; repeat.",
+            help="Judge links by it: BEDPE, capture Hi-C, eQTL, CRISPRi, TADs or named pairs; repeat.",
         ),
     ] = None,
     guide: Annotated[

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import re
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from omicsglue.errors import InputError
+from omicsglue.genome.delimited import readable
 from omicsglue.keys import CHROM, END, START
 
 TF = "tf"
@@ -75,19 +75,8 @@ def read_sites(path: Path) -> Iterator[pd.DataFrame]:
 def _told(path: Path) -> Iterator[None]:
     """Tell the faults of a file in words, with the lines that hold them."""
     try:
-        yield
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(
-            f"the gzip file is cut short or damaged ({error})",
-            where=str(path),
-            remedy="Fetch the file again and test it with 'gzip -t'.",
-        ) from error
-    except OSError as error:
-        raise InputError(
-            f"the file cannot be read ({error.strerror or error})",
-            where=str(path),
-            remedy="Check the path and its permissions.",
-        ) from error
+        with readable(path):
+            yield
     except ValueError as error:  # the parser's own errors are of this kind
         raise InputError(
             f"it holds lines that are no binding sites: {_offenders(path) or error}",

@@ -248,7 +248,14 @@ def _stream(path: Path) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def readable(path: Path) -> Iterator[None]:
+    """Tell in words why a plain or gzip file cannot be read.
+
+    Raises
+    ------
+    InputError
+        If it is missing, cut short, damaged, or may not be read.
+    """
     try:
         yield
     except FileNotFoundError as error:
@@ -261,9 +268,16 @@ def _told(path: Path) -> Iterator[None]:
         ) from error
     except OSError as error:
         raise InputError(
-            f"it cannot be read ({error.strerror or error})",
+            f"the file cannot be read ({error.strerror or error})",
             where=str(path),
             remedy="Check the path and its permissions.",
         ) from error
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        with readable(path):
+            yield
     except pd.errors.ParserError as error:
         raise InputError(f"it is no table ({error})", where=str(path), remedy=_GET_ANOTHER) from error

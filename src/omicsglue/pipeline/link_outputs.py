@@ -14,6 +14,7 @@ from omicsglue.errors import OptionError
 from omicsglue.io import atomic_path, write_json, write_parquet
 from omicsglue.keys import SOURCE, TARGET
 from omicsglue.runs.link_files import check_ending, gene_table, write_bedpe, write_interact, write_links
+from omicsglue.runs.link_table import SCORE
 from omicsglue.tl.tf_network import TFNetwork
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 RECORD_FORMAT: Final = 1  # of links.json
 _DPI: Final = 150
+_LEAST_DRAWN: Final = 0.1
 
 
 @dataclass(frozen=True)
@@ -143,15 +145,17 @@ def _drawn(results: LinkResults, gene: str, elements: tuple[AnnData, str | None]
     from omicsglue.pl import links as draw
 
     adata, groupby = elements
-    targets = results.table.loc[results.table[SOURCE] == gene, TARGET]
-    shown = groupby is not None and targets.isin(adata.var_names).any()  # else all are of other modalities
+    links = results.table
+    drawn = links[(links[SOURCE] == gene) & (links[SCORE] >= _LEAST_DRAWN)]
+    shown = groupby is not None and drawn[TARGET].isin(adata.var_names).any()  # not all of other modalities
     names = [str(column) for column in results.table if str(column).startswith("evidence_")]
     return draw(
-        results.table,
+        links,
         gene,
         accessibility=adata if shown else None,
         groupby=groupby if shown else None,
         evidence=names or None,
+        min_score=_LEAST_DRAWN,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from omicsglue.runs.folder import RunFolder
+from omicsglue.runs.link_files import read_links, write_bedpe, write_interact, write_links
 from omicsglue.runs.score import score_run
 
-__all__ = ["RunFolder", "score_run"]
+__all__ = ["RunFolder", "read_links", "score_run", "write_bedpe", "write_interact", "write_links"]
