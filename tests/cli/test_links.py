@@ -150,8 +150,8 @@ def test_help_names_every_option() -> None:
     code, out, _ = spoken(["links", "--help"])
     assert code == 0
     options = (
-        "out window promoter elements evidence guide tf-binding tf-pattern label-key baseline correction "
-        "locus seed threads quiet json-logs"
+        "out window promoter elements evidence guide tf-binding tf-pattern tf-top label-key baseline "
+        "correction locus seed threads quiet json-logs"
     )
     for option in options.split():
         assert f"--{option} " in out, option

@@ -30,6 +30,7 @@ from omicsglue.genome import read_evidence
 from omicsglue.graph import read_graph
 from omicsglue.io import read_json, read_parquet
 from omicsglue.pipeline.link_outputs import LinkResults
+from omicsglue.pipeline.link_roles import detected
 from omicsglue.pipeline.links import links_of_run
 from omicsglue.runs import RunFolder
 from omicsglue.runs.link_files import read_links
@@ -274,6 +275,19 @@ def test_without_significant_links_there_is_no_network(
     assert found.network is None
     assert (tmp_path / "a.tsv").is_file()
     assert not list(tmp_path.glob("*.network.*"))
+    monkeypatch.setattr("omicsglue.tl.coexpression._TREES", 5)
+    with pytest.warns(OmicsGlueWarning, match="no TF has targets"):
+        found = links_in(finished, out=tmp_path / "b.tsv", tf_binding=files / "sites.bed", tf_top=3)
+    assert found.network is not None
+
+
+def test_elements_are_matched_by_the_cells_in_which_they_are_seen(finished: RunFolder) -> None:
+    atac = finished.modalities()["atac"]
+    links = pd.DataFrame({"target": atac.var_names[[5, 2, 5]]})
+    found = detected(atac, "atac", links)
+    assert list(found.index) == list(atac.var_names[[5, 2]])
+    expected = (atac.X.toarray()[:, [5, 2]] > 0).sum(axis=0)
+    np.testing.assert_array_equal(found["n_cells"], expected)
 
 
 # Files
@@ -365,6 +379,7 @@ REFUSED: list[tuple[dict[str, Any], type[OmicsGlueError], str]] = [
     ({"tf_binding": "strange.bed"}, InputError, "none of the 1 TFs is among"),
     ({"tf_binding": "sites.bed", "tf_pattern": "("}, OptionError, "no regular expression"),
     ({"baselines": ["distanse"]}, OptionError, "no distanse; did you mean 'distance'"),
+    ({"tf_top": 0}, OptionError, "--tf-top: it is 0"),
     ({"correction": "fdr"}, OptionError, "--correction: there is no fdr"),
     ({"label_key": "celltype"}, InputError, "--label-key: .*did you mean 'cell_type'"),
     ({"loci": ["Sim001"]}, InputError, "--locus: Sim001 is no gene of the run; did you mean 'Sim"),

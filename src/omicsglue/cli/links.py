@@ -47,6 +47,12 @@ def links(
     tf_pattern: Annotated[
         str | None, typer.Option(metavar="REGEX", help="Finds the factor in the names of sites.")
     ] = None,
+    tf_top: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Take so many best links of a gene for it. [default: those at q < 0.1]"
+        ),
+    ] = None,
     label_key: Annotated[
         str | None, typer.Option(help="obs column of cell types: tells in which of them links act.")
     ] = None,
@@ -83,6 +89,7 @@ def links(
         guide=guide or (),
         tf_binding=tf_binding,
         tf_pattern=tf_pattern,
+        tf_top=tf_top,
         label_key=label_key,
         baselines=baseline or BASELINES,
         correction=correction,

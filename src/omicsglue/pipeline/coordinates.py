@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
@@ -136,7 +137,7 @@ def _annotate_one(name: str, adata: AnnData, kind: Kind, genes: pd.DataFrame | N
                 where="--annotation",
                 remedy="give --annotation genes.gtf.gz to build the graph, or --graph edges.parquet",
             )
-        return annotate_peaks(adata)
+        return replace(annotate_peaks(adata), what="genes")
 
 
 def _column_of_genes(adata: AnnData, genes: pd.DataFrame) -> str | None:

@@ -14,9 +14,9 @@ import pandas as pd
 from omicsglue.data.setup import read_setup
 from omicsglue.errors import InputError, OmicsGlueWarning, OptionError, examples
 from omicsglue.genome.evidence import Evidence
-from omicsglue.graph import GuidanceGraph, read_graph
+from omicsglue.graph import read_graph
 from omicsglue.graph.rules import coordinates
-from omicsglue.keys import CHROM, EMBEDDING, END, SIGN, SOURCE, START, TARGET
+from omicsglue.keys import EMBEDDING, SOURCE, TARGET
 from omicsglue.pipeline.link_evidence import (
     Source,
     candidate_table,
@@ -26,6 +26,7 @@ from omicsglue.pipeline.link_evidence import (
     read_sources,
 )
 from omicsglue.pipeline.link_outputs import LinkResults, check_place, write_results
+from omicsglue.pipeline.link_roles import detected, expected_sign, roles
 from omicsglue.pipeline.record import Clock, peak_memory, versions
 from omicsglue.runs.folder import RunFolder
 from omicsglue.suggest import did_you_mean
@@ -56,6 +57,7 @@ class LinkOptions:
     guide: Sequence[Source] = ()
     tf_binding: str | Path | None = None
     tf_pattern: str | None = None
+    tf_top: int | None = None
     label_key: str | None = None
     correction: str = "strata"
     baselines: Sequence[str] = BASELINES
@@ -75,7 +77,11 @@ class LinkOptions:
                     raise OptionError(
                         "there is no such file", where=f"{flag} {source}", remedy="check the path"
                     )
-        for flag, number, least in (("--seed", self.seed, 0), ("--threads", self.threads, 1)):
+        for flag, number, least in (
+            ("--seed", self.seed, 0),
+            ("--threads", self.threads, 1),
+            ("--tf-top", self.tf_top, 1),
+        ):
             if number is not None and number < least:
                 raise OptionError(f"it is {number}", where=flag, remedy=f"give {least} or more")
         guiding = set(map(_place_of, self.guide))
@@ -137,7 +143,8 @@ def links_of_run(
         ``baselines``. ``guide``: the same, known beforehand; such pairs form strata of their own, and judge
         nothing.
         ``tf_binding``: BED of motif hits or ChIP peaks, for a network of transcription factors, which
-        ``tf_pattern`` finds in the names of sites.
+        ``tf_pattern`` finds in the names of sites; ``tf_top`` takes so many best links of each gene in place
+        of those that are significant.
         ``label_key``: ``obs`` column of cell types, for the activity of links. ``loci``: genes to draw.
 
     Returns
@@ -170,7 +177,7 @@ class _Job:
         guides = read_sources(options.guide, "--guide")
         self.members = folder.members()
         self.modalities, self.graph = folder.modalities(), read_graph(folder.graph)
-        self.genes, self.targets = _roles(self.modalities, self.graph, options.elements)
+        self.genes, self.targets = roles(self.modalities, self.graph, options.elements)
         self._check_label_key()
         near: dict[str, int] = {"window": options.window, "promoter": options.promoter}
         genes, ids = coordinates(self.rna, self.genes), self._gene_ids()
@@ -238,7 +245,7 @@ class _Job:
                 self.guiding,
                 window=options.window,
                 promoter=options.promoter,
-                sign=_sign(self.graph, elements),
+                sign=expected_sign(self.graph, elements),
                 embeddings=self.members,
                 layers=(setup.layer, other.layer),
                 batch_keys=(setup.batch_key, other.batch_key),
@@ -294,8 +301,11 @@ class _Job:
         from anndata import AnnData
 
         links = table[table["modality"] == self.targets[0]]
-        if not (links["q_value"] < Q_VALUE).any():
-            text = f"there is no network of factors, since no link has a q-value below {Q_VALUE}"
+        if self.options.tf_top is None and not (links["q_value"] < Q_VALUE).any():
+            text = (
+                f"there is no network of factors, since no link has a q-value below {Q_VALUE}; --tf-top 5 "
+                "takes the five best links of each gene instead"
+            )
             warnings.warn(text, OmicsGlueWarning, stacklevel=2)
             return None
         self.reporter.stage("network")
@@ -310,7 +320,10 @@ class _Job:
             tf_binding,
             labels=list(cells[self.genes]),
             name_pattern=options.tf_pattern,
+            elements=detected(self.modalities[self.targets[0]], self.targets[0], links),
+            matching=["n_cells"],
             q_value=Q_VALUE,
+            top_links=options.tf_top,
             seed=options.seed,
             n_jobs=options.threads or os.cpu_count() or 1,
         )
@@ -344,37 +357,3 @@ class _Job:
                 where="--locus",
                 remedy="draw genes that have candidate pairs" if known else "spell genes as the data do",
             )
-
-
-def _roles(
-    modalities: Mapping[str, AnnData], graph: GuidanceGraph, asked: Sequence[str]
-) -> tuple[str, list[str]]:
-    """Return the modality that holds the genes, and those that hold elements."""
-    sources = pd.Index(graph.vertices[pd.unique(graph.source)])
-    held = {name: int(adata.var_names.isin(sources).sum()) for name, adata in modalities.items()}
-    genes = max(held, key=lambda name: held[name])
-    placed = [name for name, adata in modalities.items() if {CHROM, START, END} <= set(adata.var)]
-    others = [name for name in modalities if name != genes]
-    unknown = [name for name in asked if name not in others]
-    if unknown:
-        raise OptionError(
-            f"{examples(unknown)} cannot be elements of the genes in {genes!r}",
-            where="--elements",
-            remedy=f"choose among: {examples(others)}",
-        )
-    targets = list(asked) or [name for name in others if name in placed]
-    without = [name for name in [genes, *(targets or others)] if name not in placed]
-    if without:
-        raise InputError(
-            "its features have no coordinates in var",
-            where=" and ".join(without),
-            remedy="integrate with --annotation, which gives genes and peaks their places",
-        )
-    return genes, targets
-
-
-def _sign(graph: GuidanceGraph, elements: AnnData) -> int:
-    """Return the sign of most edges to a modality; +1 where there are none."""
-    edges = graph.to_frame()
-    signs = edges.loc[edges[TARGET].isin(elements.var_names), SIGN]
-    return -1 if len(signs) and signs.mean() < 0 else 1
