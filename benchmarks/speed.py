@@ -42,7 +42,7 @@ from typing import Any
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 PARTS = ("step", "quality", "small-run")
-RIVAL_PINS = ("scglue==0.4.1", "numpy<2.1", "scanpy<1.12")
+RIVAL_PINS = ("scglue==0.4.1", "numpy<2.1", "scanpy<1.12", "pynndescent<0.6", "pyarrow")
 PAUSE = 0.3  # seconds between two workers' turns, in which idle threads fall asleep
 ANSWER_SECONDS = 1800.0  # after which a silent worker is given up
 SMALL_CELLS, LONG_CELLS = 500, 3000  # of the small run, and of the recipe that it is compared with
