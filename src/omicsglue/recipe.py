@@ -274,7 +274,9 @@ def run_digest(
     for cells in modalities.values():
         names = [cells.name, cells.likelihood, *cells.batches, *cells.features, *cells.cells]
         digest.update("\0".join(names).encode())
-        for matrix in (cells.counts, cells.inputs):
+        for matrix in (cells.counts, cells.inputs, cells.coverage):
+            if matrix is None:
+                continue
             arrays = (matrix.indptr, matrix.indices, matrix.data) if sp.issparse(matrix) else (matrix,)
             for array in arrays:
                 digest.update(np.ascontiguousarray(array).data)

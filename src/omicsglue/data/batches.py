@@ -41,6 +41,7 @@ def cell_batch(data: ModalityData, rows: Rows) -> CellBatch:
         batch=torch.from_numpy(data.batch[rows]),
         weight=torch.from_numpy(data.weight[rows]),
         label=torch.from_numpy(data.label[rows]),
+        coverage=None if data.coverage is None else slice_rows(data.coverage, rows),
     )
 
 

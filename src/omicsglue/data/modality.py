@@ -50,6 +50,9 @@ class ModalityData:
         Codes of known cell types, -1 where unknown, int64, ``(n,)``.
     likelihood
         Name of the likelihood.
+    coverage
+        How much of each entry was measured, CSR, ``(n, f)``, float32; entries that it does not hold are
+        missing. ``None`` where everything was measured.
     """
 
     name: str
@@ -63,6 +66,7 @@ class ModalityData:
     weight: npt.NDArray[np.float32]
     label: npt.NDArray[np.int64]
     likelihood: str
+    coverage: sp.csr_matrix | None = None
 
     def __len__(self) -> int:
         """Return the number of cells."""

@@ -78,6 +78,9 @@ class CellBatch:
         Balancing weight, mean 1 over the modality, shape ``(B,)``.
     label
         Code of the cell type, -1 where unknown, int64, shape ``(B,)``.
+    coverage
+        How much of each entry was measured, B x features: entries that are not in it are missing, whatever
+        ``counts`` holds there. ``None`` where everything was measured.
     """
 
     counts: SparseRows
@@ -86,6 +89,7 @@ class CellBatch:
     batch: Tensor
     weight: Tensor
     label: Tensor
+    coverage: SparseRows | None = None
 
     def to(self, device: torch.device) -> CellBatch:
         """Return the same cells on another device."""

@@ -13,15 +13,13 @@ from omicsglue import graph as guidance
 from omicsglue.data import checks
 from omicsglue.data.inputs import read_modality
 from omicsglue.data.setup import ModalitySetup, write_setup
-from omicsglue.errors import GraphError, InputError, OptionError, examples
+from omicsglue.errors import GraphError, OptionError, examples
 from omicsglue.genome import MatchReport, has_coordinates, read_annotation
-from omicsglue.keys import CHROM, END, HIGHLY_VARIABLE, LSI, PCA, START, STRAND
+from omicsglue.keys import CHROM, END, HIGHLY_VARIABLE, START, STRAND
 from omicsglue.pipeline.coordinates import GENES, REGIONS, Kind, annotate, kind_of
 from omicsglue.pipeline.notices import named, quiet
 from omicsglue.pipeline.options import LIKELIHOOD, IntegrateOptions, flag
-from omicsglue.pp.features import select_features
-from omicsglue.pp.lsi import lsi
-from omicsglue.pp.pca import pca
+from omicsglue.pipeline.represent import represent, select
 from omicsglue.runs.folder import shell
 
 if TYPE_CHECKING:
@@ -111,12 +109,12 @@ def prepare(
     kinds = {name: kind_of(adata, genes) for name, adata in modalities.items()}
     matches = annotate(modalities, kinds, genes, needed=given is None)
     for name, adata in modalities.items():
-        _select(name, adata, kinds[name], options)
+        select(name, adata, kinds[name], options)
     built = given if given is not None else build_graph(modalities, kinds, options)
     guidance.check(built, {name: adata.var_names for name, adata in modalities.items()})
     for name, adata in modalities.items():
         with named(name):
-            representation = options.representation.get(name) or _represent(name, adata, kinds[name], options)
+            representation = options.representation.get(name) or represent(name, adata, kinds[name], options)
         with quiet():  # the same checks have spoken already
             write_setup(adata, _setup(name, options, representation), name)
     return Prepared(modalities, built, matches)
@@ -263,28 +261,7 @@ def _setup(name: str, options: IntegrateOptions, representation: str | None) -> 
     )
 
 
-def _select(name: str, adata: AnnData, kind: Kind, options: IntegrateOptions) -> None:
-    """Mark variable genes, and regions that are seen at all."""
-    n_top = options.n_genes if kind == GENES else None
-    selected = select_features(adata, n_top, layer=options.layer.get(name))
-    if not selected.any():
-        raise InputError("no feature is seen in any cell", where=name, remedy="check the matrix: it is empty")
-
-
 def _coordinates(adata: AnnData) -> pd.DataFrame:
     """Return the selected features that have coordinates."""
     var: pd.DataFrame = adata.var
     return var[var[HIGHLY_VARIABLE].to_numpy() & has_coordinates(var)]
-
-
-def _represent(name: str, adata: AnnData, kind: Kind, options: IntegrateOptions) -> str:
-    """Compute what the encoder sees, and return its key."""
-    layer, size, seed = options.layer.get(name), options.n_components, options.seed
-    try:
-        if kind == REGIONS:
-            lsi(adata, size, layer=layer, seed=seed)
-            return LSI
-        pca(adata, size, features=adata.var[HIGHLY_VARIABLE].to_numpy(), layer=layer, seed=seed)
-        return PCA
-    except InputError as error:
-        raise InputError(error.what, where=f"{name}, {error.where}", remedy=error.remedy) from error
