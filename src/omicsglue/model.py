@@ -109,6 +109,7 @@ class GLUE:
         representation: str | None = None,
         batch_key: str | None = None,
         labels_key: str | None = None,
+        coverage: str | None = None,
     ) -> None:
         """Say how a modality enters the model; kept in ``adata.uns["omicsglue"]``.
 
@@ -117,23 +118,28 @@ class GLUE:
         adata
             Cells x features.
         likelihood
-            Likelihood of the modelled data; ``"nb"`` for counts.
+            Likelihood of the modelled data; ``"nb"`` for counts. ``docs/likelihoods.md`` lists all of them.
         layer
             Layer with the modelled data; ``None`` is ``X``.
         representation
             ``obsm`` key of the encoder's input, such as ``"X_pca"``; ``None`` lets it see log-normalised
-            counts.
+            counts, or standardised values of other data.
         batch_key
             ``obs`` column of experimental batches, which get decoder parameters of their own.
         labels_key
             ``obs`` column of known cell types, missing where unknown; they guide the embedding.
+        coverage
+            Layer that says how much of each entry was measured; entries of which it holds 0 are missing, as
+            are NaN in the data. ``"betabinomial"`` takes the covered counts from it, and from the layer
+            ``coverage`` if none is named.
 
         Raises
         ------
         InputError, OptionError
             If something named is not there, or the data do not suit the likelihood.
         """
-        write_setup(adata, ModalitySetup(likelihood, layer, representation, batch_key, labels_key))
+        setup = ModalitySetup(likelihood, layer, representation, batch_key, labels_key, coverage)
+        write_setup(adata, setup)
 
     @property
     def modalities(self) -> list[str]:
@@ -429,6 +435,6 @@ class GLUE:
 
     def _other_input(self, modality: str, adata: AnnData) -> EncoderInput:
         known = self._cells(modality)
-        inputs = encoder_input(modality, adata, self.setups[modality], list(known.features))
+        inputs = encoder_input(modality, adata, self.setups[modality], list(known.features), known.standard)
         check_dimensions(inputs, known.inputs.shape[1], modality)
         return inputs

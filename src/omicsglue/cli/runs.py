@@ -52,6 +52,14 @@ def integrate(
         Many,
         typer.Option(metavar="NAME=COLUMN", help="obs column of known cell types, which guide the training."),
     ] = None,
+    coverage: Annotated[
+        Many,
+        typer.Option(
+            metavar="NAME=LAYER",
+            help="Layer of how often each entry was covered; what was not is missing. "
+            "[default: coverage, for betabinomial]",
+        ),
+    ] = None,
     pairing: Annotated[
         str | None,
         typer.Option(
@@ -119,6 +127,7 @@ def integrate(
         "representation": named(representation, "--representation"),
         "batch_key": named(batch_key, "--batch-key"),
         "label_key": named(label_key, "--label-key"),
+        "coverage": named(coverage, "--coverage"),
         "sign": numbers(named(sign, "--sign"), "--sign", int),
         "pairing": pairing,
         "promoter": promoter,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import scipy.sparse as sp
@@ -17,7 +17,16 @@ from numpy.typing import NDArray
 
 from omicsglue.data.columns import batch_codes, check_batch_key, check_key, check_labels
 from omicsglue.data.counts import check_counts, check_finite, warn_of_empty
-from omicsglue.data.matrices import MatrixSurvey, is_sparse, iter_row_blocks, matrix_of, survey_matrix
+from omicsglue.data.kinds import SUPPORT, check_values, suits
+from omicsglue.data.matrices import (
+    MatrixSurvey,
+    column_blocks,
+    is_sparse,
+    iter_row_blocks,
+    matrix_of,
+    survey_matrix,
+)
+from omicsglue.data.missing import check_coverage, coverage_key
 from omicsglue.errors import InputError, OmicsGlueWarning, OptionError, examples
 from omicsglue.suggest import did_you_mean, listed
 
@@ -31,6 +40,7 @@ __all__ = [
     "batch_codes",
     "check_batch_key",
     "check_counts",
+    "check_coverage",
     "check_enough_cells",
     "check_finite",
     "check_key",
@@ -42,15 +52,14 @@ __all__ = [
     "check_setup",
     "check_shape",
     "check_unique_names",
+    "check_values",
+    "coverage_key",
     "iter_row_blocks",
     "matrix_of",
     "modelled_matrix",
     "survey_matrix",
     "warn_of_empty",
 ]
-
-SUPPORT: Final[Mapping[str, Literal["counts", "real"]]] = {"nb": "counts"}
-"""What kind of data each likelihood is for; the same as ``Likelihood.support``, here without torch."""
 
 _MODALITY_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _FEW_CELLS: Final = 2
@@ -328,8 +337,9 @@ def check_setup(adata: AnnData, setup: ModalitySetup, where: str = "adata") -> M
         check_batch_key(adata, setup.batch_key, where=where)
     if setup.labels_key is not None:
         check_labels(adata, setup.labels_key, where=where)
-    survey = _check_values(adata, setup, where)
-    warn_of_empty(survey, adata, where=where)
+    survey = check_values(adata, setup.layer, SUPPORT[setup.likelihood], where=where)
+    covered = check_coverage(adata, setup, where)
+    warn_of_empty(covered or survey, adata, where=where)
     return survey
 
 
@@ -352,7 +362,7 @@ def modelled_matrix(
     Returns
     -------
     scipy.sparse.csr_matrix of float32, cells x modelled features
-        A copy without stored zeros.
+        A copy without stored zeros; NaN where a value is missing.
 
     Raises
     ------
@@ -366,20 +376,10 @@ def modelled_matrix(
             where=where,
             remedy="build the graph from these very data; check annotation, genome build and names",
         )
-    columns = np.flatnonzero(modelled)
-    blocks = []
-    for _, block in iter_row_blocks(matrix_of(adata, setup.layer, where=where)):
-        with np.errstate(over="ignore"):  # becomes infinite, which is refused below
-            blocks.append(sp.csr_matrix(block[:, columns], dtype=np.float32))
-    matrix = sp.csr_matrix(sp.vstack(blocks, format="csr"))
-    matrix.sum_duplicates()
-    matrix.eliminate_zeros()
-    found = survey_matrix(matrix)
-    if not (found.is_counts if SUPPORT[setup.likelihood] == "counts" else found.is_finite):
-        _check_values(adata, setup, where)
+    matrix = column_blocks(matrix_of(adata, setup.layer, where=where), np.flatnonzero(modelled))
+    kind = SUPPORT[setup.likelihood]
+    if not suits(survey_matrix(matrix), kind):
+        check_values(adata, setup.layer, kind, where=where)
+    if kind == "binary":
+        matrix.data[matrix.data > 1] = 1
     return matrix
-
-
-def _check_values(adata: AnnData, setup: ModalitySetup, where: str) -> MatrixSurvey:
-    check = check_counts if SUPPORT[setup.likelihood] == "counts" else check_finite
-    return check(adata, setup.layer, where=where)

@@ -24,7 +24,9 @@ def matrix_name(layer: str | None) -> str:
     return "X" if layer is None else f"layers[{layer!r}]"
 
 
-def check_counts(adata: AnnData, layer: str | None = None, *, where: str = "adata") -> MatrixSurvey:
+def check_counts(
+    adata: AnnData, layer: str | None = None, *, where: str = "adata", survey: MatrixSurvey | None = None
+) -> MatrixSurvey:
     """Check that a matrix holds counts: whole numbers, none negative, whatever the type they are stored as.
 
     Parameters
@@ -35,6 +37,8 @@ def check_counts(adata: AnnData, layer: str | None = None, *, where: str = "adat
         The layer to check; ``X`` if None.
     where
         Name of the modality or object.
+    survey
+        What a pass over the matrix has found already.
 
     Returns
     -------
@@ -46,13 +50,13 @@ def check_counts(adata: AnnData, layer: str | None = None, *, where: str = "adat
     InputError
         If an entry is NaN, infinite, negative or fractional.
     """
-    survey = survey_matrix(matrix_of(adata, layer, where=where))
+    survey = survey or survey_matrix(matrix_of(adata, layer, where=where))
     if survey.is_counts:
         return survey
     place = f"{where}.{matrix_name(layer)}"
     _refuse_not_finite(survey, adata, place)
     wrong = [
-        _described(tally, adata, survey.n_nonzero, adjective)
+        described(tally, adata, survey.n_nonzero, adjective)
         for tally, adjective in ((survey.negative, "negative"), (survey.fractional, "fractional"))
         if tally.count
     ]
@@ -63,12 +67,14 @@ def check_counts(adata: AnnData, layer: str | None = None, *, where: str = "adat
     )
 
 
-def check_finite(adata: AnnData, layer: str | None = None, *, where: str = "adata") -> MatrixSurvey:
+def check_finite(
+    adata: AnnData, layer: str | None = None, *, where: str = "adata", survey: MatrixSurvey | None = None
+) -> MatrixSurvey:
     """Check that a matrix of real values holds no NaN and nothing infinite.
 
     Parameters
     ----------
-    adata, layer, where
+    adata, layer, where, survey
         As for :func:`check_counts`.
 
     Raises
@@ -76,7 +82,7 @@ def check_finite(adata: AnnData, layer: str | None = None, *, where: str = "adat
     InputError
         If an entry is NaN or infinite.
     """
-    survey = survey_matrix(matrix_of(adata, layer, where=where))
+    survey = survey or survey_matrix(matrix_of(adata, layer, where=where))
     if not survey.is_finite:
         _refuse_not_finite(survey, adata, f"{where}.{matrix_name(layer)}")
     return survey
@@ -84,7 +90,7 @@ def check_finite(adata: AnnData, layer: str | None = None, *, where: str = "adat
 
 def _refuse_not_finite(survey: MatrixSurvey, adata: AnnData, place: str) -> None:
     wrong = [
-        _described(tally, adata, survey.n_nonzero, adjective)
+        described(tally, adata, survey.n_nonzero, adjective)
         for tally, adjective in ((survey.nan, "NaN (missing)"), (survey.infinite, "infinite"))
         if tally.count
     ]
@@ -149,7 +155,8 @@ def warn_of_empty(survey: MatrixSurvey, adata: AnnData, *, where: str = "adata")
     return empty
 
 
-def _described(tally: Tally, adata: AnnData, n_nonzero: int, adjective: str) -> str:
+def described(tally: Tally, adata: AnnData, n_nonzero: int, adjective: str) -> str:
+    """Say how many values are what they should not be, and where the first are."""
     shown = ", ".join(
         f"{value:.4g} (cell {adata.obs_names[row]}, feature {adata.var_names[column]})"
         for row, column, value in tally.places

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import h5py
@@ -139,6 +139,8 @@ class MatrixSurvey:
         Entries that are not counts.
     largest
         The largest finite value (0 for an empty matrix).
+    nan_per_cell, nan_per_feature
+        NaN entries of each cell and of each feature, int64; they count as non-zero too.
     """
 
     nonzero_per_cell: NDArray[np.int64]
@@ -148,6 +150,8 @@ class MatrixSurvey:
     negative: Tally
     fractional: Tally
     largest: float
+    nan_per_cell: NDArray[np.int64]
+    nan_per_feature: NDArray[np.int64]
 
     @property
     def n_nonzero(self) -> int:
@@ -169,6 +173,17 @@ class MatrixSurvey:
         """Whether every entry is a whole number that is not negative."""
         return self.is_finite and not (self.negative.count or self.fractional.count)
 
+    def of_measured(self) -> MatrixSurvey:
+        """Return what was found of the entries that are not NaN."""
+        if not self.nan.count:
+            return self
+        return replace(
+            self,
+            nonzero_per_cell=self.nonzero_per_cell - self.nan_per_cell,
+            nonzero_per_feature=self.nonzero_per_feature - self.nan_per_feature,
+            nan=Tally(),
+        )
+
 
 def survey_matrix(matrix: Matrix) -> MatrixSurvey:
     """Count, in one pass and in blocks, the entries that are not counts and the empty cells and features.
@@ -186,6 +201,7 @@ def survey_matrix(matrix: Matrix) -> MatrixSurvey:
     n_cells, n_features = matrix.shape
     per_cell, per_feature = np.zeros(n_cells, dtype=np.int64), np.zeros(n_features, dtype=np.int64)
     nan, infinite, negative, fractional = Tally(), Tally(), Tally(), Tally()
+    nan_per_cell, nan_per_feature = np.zeros_like(per_cell), np.zeros_like(per_feature)
     largest = 0.0
     for rows, columns, values in _iter_entries(matrix):
         per_cell += np.bincount(rows, minlength=n_cells)
@@ -197,13 +213,54 @@ def survey_matrix(matrix: Matrix) -> MatrixSurvey:
             continue
         finite = np.isfinite(values)
         if not finite.all():
-            nan.add(np.isnan(values), rows, columns, values)
+            missing = np.isnan(values)
+            nan.add(missing, rows, columns, values)
+            nan_per_cell += np.bincount(rows[missing], minlength=n_cells)
+            nan_per_feature += np.bincount(columns[missing], minlength=n_features)
             infinite.add(np.isinf(values), rows, columns, values)
             rows, columns, values = rows[finite], columns[finite], values[finite]
         negative.add(values < 0, rows, columns, values)
         fractional.add(values != np.rint(values), rows, columns, values)
         largest = max(largest, float(values.max(initial=0)))
-    return MatrixSurvey(per_cell, per_feature, nan, infinite, negative, fractional, largest)
+    return MatrixSurvey(
+        per_cell,
+        per_feature,
+        nan,
+        infinite,
+        negative,
+        fractional,
+        largest,
+        nan_per_cell,
+        nan_per_feature,
+    )
+
+
+def tally_values(matrix: Matrix, wanted: Callable[[NDArray[Any]], NDArray[np.bool_]]) -> Tally:
+    """Count the non-zero entries whose values are wanted, and keep the places of the first.
+
+    Parameters
+    ----------
+    matrix
+        What :func:`matrix_of` returns, cells x features.
+    wanted
+        Tells of an array of values which are to be counted.
+    """
+    tally = Tally()
+    for rows, columns, values in _iter_entries(matrix):
+        tally.add(wanted(values), rows, columns, values)
+    return tally
+
+
+def column_blocks(matrix: Matrix, columns: NDArray[np.int64]) -> sp.csr_matrix:
+    """Return some columns of a matrix as CSR, float32, without stored zeros, read in blocks."""
+    blocks = []
+    for _, block in iter_row_blocks(matrix):
+        with np.errstate(over="ignore"):  # becomes infinite, which checks of the values refuse
+            blocks.append(sp.csr_matrix(block[:, columns], dtype=np.float32))
+    found = sp.csr_matrix(sp.vstack(blocks, format="csr"))
+    found.sum_duplicates()
+    found.eliminate_zeros()
+    return found
 
 
 def _iter_entries(matrix: Matrix) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any]]]:

@@ -13,13 +13,14 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from omicsglue.data import checks
+from omicsglue.data.encoder_input import EncoderInput, Standard, encoder_values, library
+from omicsglue.data.matrices import column_blocks, matrix_of
+from omicsglue.data.missing import measured_entries
 from omicsglue.data.setup import ModalitySetup
 from omicsglue.errors import InputError, examples
 
 if TYPE_CHECKING:
     from mudata import MuData
-
-EncoderInput = npt.NDArray[np.float32] | sp.csr_matrix
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class ModalityData:
     inputs
         Encoder input, ``(n, d)``: float32 array, or CSR where the encoder sees log-normalised data.
     library
-        Sum of the modelled data of each cell, at least 1, float32, ``(n,)``.
+        Sum of the measured counts of each cell, at least 1, float32, ``(n,)``; 1 for other data.
     batch
         Codes of experimental batches, int64, ``(n,)``; all 0 without a batch key.
     batches
@@ -53,6 +54,8 @@ class ModalityData:
     coverage
         How much of each entry was measured, CSR, ``(n, f)``, float32; entries that it does not hold are
         missing. ``None`` where everything was measured.
+    standard
+        By which the encoder's input was standardised; ``None`` where it was not.
     """
 
     name: str
@@ -67,6 +70,7 @@ class ModalityData:
     label: npt.NDArray[np.int64]
     likelihood: str
     coverage: sp.csr_matrix | None = None
+    standard: Standard | None = None
 
     def __len__(self) -> int:
         """Return the number of cells."""
@@ -110,30 +114,44 @@ def resolve(
     InputError
         If the data do not fit the setup, or lack a feature.
     """
-    counts = _modelled_counts(name, adata, setup, features)
+    counts, coverage = _modelled(name, adata, setup, features)
+    kind = checks.SUPPORT[setup.likelihood]
+    standard, inputs = None, None
+    if not setup.representation:
+        inputs, standard = encoder_values(counts, coverage, kind)
     codes, names = checks.batch_codes(adata, setup.batch_key, batches, name)
     return ModalityData(
         name=name,
         cells=adata.obs_names.to_numpy(dtype=object),
         features=np.asarray(features, dtype=object),
         counts=counts,
-        inputs=_representation(name, adata, setup) if setup.representation else _log_normalised(counts),
-        library=_library(counts),
+        inputs=_representation(name, adata, setup) if inputs is None else inputs,
+        library=library(counts) if kind == "counts" else np.ones(adata.n_obs, dtype=np.float32),
         batch=codes,
         batches=names,
         weight=np.ones(adata.n_obs, dtype=np.float32),
         label=_label_codes(adata, setup.labels_key, labels),
         likelihood=setup.likelihood,
+        coverage=coverage,
+        standard=standard,
     )
 
 
-def encoder_input(name: str, adata: AnnData, setup: ModalitySetup, features: Sequence[str]) -> EncoderInput:
+def encoder_input(
+    name: str,
+    adata: AnnData,
+    setup: ModalitySetup,
+    features: Sequence[str],
+    standard: Standard | None = None,
+) -> EncoderInput:
     """Return what the encoder sees of cells, which is all that is needed to embed them.
 
     Parameters
     ----------
     name, adata, setup, features
         As for :func:`resolve`; where the setup names a representation, the features are not looked at.
+    standard
+        By which the cells of training were standardised; by default what these cells give.
 
     Raises
     ------
@@ -143,7 +161,8 @@ def encoder_input(name: str, adata: AnnData, setup: ModalitySetup, features: Seq
     if setup.representation:
         return _representation(name, adata, setup)
     checks.check_shape(adata, where=name)
-    return _log_normalised(_modelled_counts(name, adata, setup, features))
+    counts, coverage = _modelled(name, adata, setup, features)
+    return encoder_values(counts, coverage, checks.SUPPORT[setup.likelihood], standard)[0]
 
 
 def label_names(data: Mapping[str, AnnData], setups: Mapping[str, ModalitySetup]) -> tuple[str, ...]:
@@ -226,9 +245,10 @@ def _representation(name: str, adata: AnnData, setup: ModalitySetup) -> npt.NDAr
     return checks.check_representation(adata, setup.representation, where=name)
 
 
-def _modelled_counts(
+def _modelled(
     name: str, adata: AnnData, setup: ModalitySetup, features: Sequence[str]
-) -> sp.csr_matrix:
+) -> tuple[sp.csr_matrix, sp.csr_matrix | None]:
+    """Return the modelled data and their coverage, of the features in the order that is wanted."""
     at = adata.var_names.get_indexer(pd.Index(features))
     if (at < 0).any():
         missing = [feature for feature, place in zip(features, at, strict=True) if place < 0]
@@ -239,17 +259,17 @@ def _modelled_counts(
         )
     modelled = np.zeros(adata.n_vars, dtype=bool)
     modelled[at] = True
-    counts = checks.modelled_matrix(adata, setup, modelled, name)
+    counts, coverage = checks.modelled_matrix(adata, setup, modelled, name), None
+    key = checks.coverage_key(adata, setup, name)
+    if key is not None:
+        checks.check_coverage(adata, setup, name)
+        coverage = column_blocks(matrix_of(adata, key, where=name), np.flatnonzero(modelled))
+    counts, coverage = measured_entries(counts, coverage)
+    return _in_order(counts, at), None if coverage is None else _in_order(coverage, at)
+
+
+def _in_order(matrix: sp.csr_matrix, at: npt.NDArray[np.intp]) -> sp.csr_matrix:
     if (np.diff(at) < 0).any():
-        counts = sp.csr_matrix(counts[:, np.searchsorted(np.sort(at), at)])
-        counts.sort_indices()
-    return counts
-
-
-def _library(counts: sp.csr_matrix) -> npt.NDArray[np.float32]:
-    return np.maximum(np.asarray(counts.sum(axis=1)).ravel(), 1).astype(np.float32)
-
-
-def _log_normalised(counts: sp.csr_matrix) -> sp.csr_matrix:
-    normalised = sp.diags((1e4 / _library(counts)).astype(np.float32)) @ counts
-    return sp.csr_matrix(normalised.log1p(), dtype=np.float32)
+        matrix = sp.csr_matrix(matrix[:, np.searchsorted(np.sort(at), at)])
+        matrix.sort_indices()
+    return matrix

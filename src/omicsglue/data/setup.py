@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from anndata import AnnData
@@ -30,6 +30,9 @@ class ModalitySetup:
         ``obs`` column of experimental batches.
     labels_key
         ``obs`` column of known cell types, for semi-supervised training.
+    coverage
+        Layer that says how much of each entry was measured: entries of which it holds 0 are missing. For
+        ``betabinomial`` it holds the covered counts, and ``None`` is the layer ``coverage``.
     """
 
     likelihood: str = "nb"
@@ -37,6 +40,7 @@ class ModalitySetup:
     representation: str | None = None
     batch_key: str | None = None
     labels_key: str | None = None
+    coverage: str | None = None
 
     def record(self) -> dict[str, Any]:
         """Return the record as stored: the format's number, and plain strings, ``""`` for what is not set."""
@@ -58,7 +62,8 @@ class ModalitySetup:
                 where=where,
                 remedy="run GLUE.setup_anndata again with this version of omicsglue",
             )
-        values = {field.name: str(record[field.name]) or None for field in fields(cls)}
+        added = {"coverage": ""}  # since the first version of the format
+        values = {field.name: str((added | record)[field.name]) or None for field in fields(cls)}
         values["likelihood"] = values["likelihood"] or "nb"
         return cls(**values)  # type: ignore[arg-type]  # names of the fields, read at run time
 
@@ -66,6 +71,7 @@ class ModalitySetup:
 def write_setup(adata: AnnData, setup: ModalitySetup, where: str = "adata") -> None:
     """Check that everything a setup names is there and usable, then store the record in ``adata.uns``."""
     checks.check_setup(adata, setup, where)
+    setup = replace(setup, coverage=checks.coverage_key(adata, setup, where))
     adata.uns[keys.SETUP] = setup.record()
 
 

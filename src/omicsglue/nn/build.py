@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
 import torch
 
+from omicsglue.data import checks
 from omicsglue.data.modality import ModalityData
 from omicsglue.graph.guidance import GuidanceGraph
 from omicsglue.nn.decoders import DataDecoder
@@ -14,7 +18,7 @@ from omicsglue.nn.discriminator import Discriminator
 from omicsglue.nn.encoders import DataEncoder
 from omicsglue.nn.graph_encoder import GraphEncoder, adjacency
 from omicsglue.nn.layers import Hidden
-from omicsglue.nn.likelihoods import FeatureProfile
+from omicsglue.nn.likelihoods import CoverageProfile, FeatureProfile
 from omicsglue.nn.network import Network, NetworkConfig
 
 
@@ -59,9 +63,53 @@ def build_network(
 
 
 def feature_profile(data: ModalityData) -> FeatureProfile:
-    """Return sums of the modelled data by batch and feature, and the number of cells of each batch."""
-    totals = np.zeros((len(data.batches), len(data.features)), dtype=np.float32)
-    for code in range(len(data.batches)):
-        totals[code] = np.asarray(data.counts[data.batch == code].sum(axis=0)).ravel()
+    """Return moments of the modelled data by batch and feature, and the number of cells of each batch."""
+    found = [_moments(data, np.flatnonzero(data.batch == code)) for code in range(len(data.batches))]
+    by_batch = {name: torch.from_numpy(np.stack([each[name] for each in found])) for name in found[0]}
+    covered = {
+        name: by_batch.pop(name)
+        for name in ("trials", "inverse", "rates", "rate_squares")
+        if name in by_batch
+    }
+    coverage = None
+    if checks.SUPPORT[data.likelihood] == "covered counts":
+        coverage = CoverageProfile(
+            covered["trials"], covered["inverse"], covered["rates"], covered["rate_squares"]
+        )
     cells = np.bincount(data.batch, minlength=len(data.batches))
-    return FeatureProfile(torch.from_numpy(totals), torch.from_numpy(cells))
+    return FeatureProfile(cells=torch.from_numpy(cells), coverage=coverage, **by_batch)
+
+
+def _moments(data: ModalityData, rows: npt.NDArray[np.intp]) -> dict[str, npt.NDArray[np.float32]]:
+    """Return moments of some cells, each of shape ``(features,)``, as :class:`FeatureProfile` names them."""
+    counts = data.counts[rows]
+    found = {"total": _sums(counts)}
+    if data.likelihood != "nb":
+        logs = np.log(np.where(counts.data > 0, counts.data, 1))
+        found |= {
+            "squares": _sums(counts, np.square(counts.data)),
+            "nonzero": _sums(counts, counts.data != 0),
+            "log_total": _sums(counts, logs),
+            "log_squares": _sums(counts, np.square(logs)),
+        }
+    if data.coverage is not None:
+        coverage = data.coverage[rows]
+        found["measured"] = _sums(coverage, coverage.data > 0)
+        if checks.SUPPORT[data.likelihood] == "covered counts":
+            inverse = sp.csr_matrix((1 / coverage.data, coverage.indices, coverage.indptr), coverage.shape)
+            rates = sp.csr_matrix(counts.multiply(inverse))
+            found |= {
+                "trials": _sums(coverage),
+                "inverse": _sums(inverse),
+                "rates": _sums(rates),
+                "rate_squares": _sums(rates, np.square(rates.data)),
+            }
+    return found
+
+
+def _sums(matrix: sp.csr_matrix, values: npt.NDArray[Any] | None = None) -> npt.NDArray[np.float32]:
+    """Return sums of the columns, of other values in the same places if these are given."""
+    if values is None:
+        return np.asarray(matrix.sum(axis=0)).ravel().astype(np.float32)
+    weights = values.astype(np.float64)
+    return np.bincount(matrix.indices, weights, minlength=matrix.shape[1]).astype(np.float32)

@@ -28,7 +28,7 @@ class DataDecoder(nn.Module):
         self.likelihood = LIKELIHOODS[likelihood]
         start = self.likelihood.initial(profile)
         self.bias = nn.Parameter(start.pop("bias"))
-        self.scale = nn.Parameter(torch.zeros_like(self.bias))
+        self.scale = nn.Parameter(start.pop("scale", torch.zeros_like(self.bias)))
         self.params = nn.ParameterDict({name: nn.Parameter(value) for name, value in start.items()})
 
     def forward(self, u: Tensor, v: Tensor, batch: Tensor) -> Tensor:
@@ -61,6 +61,6 @@ class DataDecoder(nn.Module):
         """
         params = dict(self.params.items())
         fused = FUSED_DECODERS.get(self.likelihood.name)
-        if fused is not None and compute is not None:
+        if fused is not None and compute is not None and cells.coverage is None:
             return fused(u, v, functional.softplus(self.scale), self.bias, params, cells, weight, compute)
         return self.likelihood.nll(self(u, v, cells.batch), params, cells, weight)

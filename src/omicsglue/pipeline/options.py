@@ -14,7 +14,7 @@ from omicsglue.suggest import did_you_mean, listed
 if TYPE_CHECKING:
     from omicsglue.recipe import Recipe
 
-BY_MODALITY: Final = ("likelihood", "layer", "representation", "batch_key", "label_key", "sign")
+BY_MODALITY: Final = ("likelihood", "layer", "representation", "batch_key", "label_key", "coverage", "sign")
 PAIRINGS: Final = ("obs_names", "none")
 LIKELIHOOD: Final = "nb"
 
@@ -38,8 +38,9 @@ class IntegrateOptions:
 
     Attributes
     ----------
-    likelihood, layer, representation, batch_key, label_key, sign
-        By modality; what is not named takes its default (``nb``, ``X``, computed, none, none, +1).
+    likelihood, layer, representation, batch_key, label_key, coverage, sign
+        By modality; what is not named takes its default (``nb``, ``X``, computed, none, none, none or, for
+        ``betabinomial``, ``coverage``, +1).
     pairing
         Whether cells of one name in two modalities are one cell (``"obs_names"``) or not (``"none"``); kept
         in the record, where the scores look it up. Training does not use it.
@@ -66,6 +67,7 @@ class IntegrateOptions:
     representation: Mapping[str, str] = field(default_factory=dict)
     batch_key: Mapping[str, str] = field(default_factory=dict)
     label_key: Mapping[str, str] = field(default_factory=dict)
+    coverage: Mapping[str, str] = field(default_factory=dict)
     sign: Mapping[str, int] = field(default_factory=dict)
     pairing: str | None = None
     promoter: int = 2000

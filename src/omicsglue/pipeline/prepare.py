@@ -258,6 +258,7 @@ def _setup(name: str, options: IntegrateOptions, representation: str | None) -> 
         representation=representation,
         batch_key=options.batch_key.get(name),
         labels_key=options.label_key.get(name),
+        coverage=options.coverage.get(name),
     )
 
 

@@ -1,67 +1,23 @@
-"""Likelihoods of the data given the decoder's linear predictor.
-
-A likelihood is a small object with a name, the kind of data it supports, its parameters (each one value a
-batch and feature), and functions of the predictor ``eta``. Adding one means writing one class here and naming
-it in :data:`LIKELIHOODS`; decoders, objective and training need no change.
-"""
+"""Likelihoods of counts that share a library: negative binomial and Poisson."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from omicsglue.data.tensors import CellBatch, SparseRows
-
-
-class Likelihood(Protocol):
-    """What a decoder asks of a likelihood."""
-
-    name: ClassVar[str]
-    support: ClassVar[str]
-    parameters: ClassVar[tuple[str, ...]]
-
-    def initial(self, profile: FeatureProfile) -> dict[str, Tensor]:
-        """Return starting values of ``bias`` and of every parameter, each batches x features."""
-        ...
-
-    def nll(self, eta: Tensor, params: Mapping[str, Tensor], cells: CellBatch, weight: Tensor) -> Tensor:
-        """Return the negative log-likelihood, summed over features and weighted over cells: a scalar."""
-        ...
-
-    def mean(self, eta: Tensor, params: Mapping[str, Tensor], cells: CellBatch) -> Tensor:
-        """Return the expected value of the data, B x features."""
-        ...
-
-    def variance(self, eta: Tensor, params: Mapping[str, Tensor], cells: CellBatch) -> Tensor:
-        """Return the variance of the data, B x features."""
-        ...
-
-    def sample(
-        self, eta: Tensor, params: Mapping[str, Tensor], cells: CellBatch, generator: torch.Generator
-    ) -> Tensor:
-        """Draw data, B x features."""
-        ...
-
-
-@dataclass(frozen=True)
-class FeatureProfile:
-    """First moments of the training data, from which parameters start.
-
-    Attributes
-    ----------
-    total
-        Sum of the data, shape ``(batches, features)``.
-    cells
-        Number of cells, shape ``(batches,)``.
-    """
-
-    total: Tensor
-    cells: Tensor
+from omicsglue.nn.likelihoods.entries import (
+    by_cell,
+    expected_shares,
+    negative_binomial_draw,
+    of_shares,
+    predictor_at,
+)
+from omicsglue.nn.likelihoods.protocol import FeatureProfile
 
 
 class _NegativeBinomialNLL(torch.autograd.Function):
@@ -133,34 +89,78 @@ class NegativeBinomial:
 
     def initial(self, profile: FeatureProfile) -> dict[str, Tensor]:
         """Start at the mean profile of each batch and at dispersion 1."""
-        smoothed = profile.total + 0.5
-        bias = (smoothed / smoothed.sum(1, keepdim=True)).log()
-        return {"bias": bias - bias.mean(1, keepdim=True), "log_theta": torch.zeros_like(bias)}
+        bias = start_of_shares(profile)
+        return {"bias": bias, "log_theta": torch.zeros_like(bias)}
 
     def nll(self, eta: Tensor, params: Mapping[str, Tensor], cells: CellBatch, weight: Tensor) -> Tensor:
         """Return the weighted negative log-likelihood, a scalar."""
+        eta, counts, weight = of_shares(eta, cells, weight)
         out: Tensor = _NegativeBinomialNLL.apply(  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            eta, params["log_theta"], cells.counts, cells.library, cells.batch, weight
+            eta, params["log_theta"], counts, cells.library, cells.batch, weight
         )
         return out
 
     def mean(self, eta: Tensor, params: Mapping[str, Tensor], cells: CellBatch) -> Tensor:
         """Return the expected counts, B x features."""
-        return functional.softmax(eta, dim=1) * cells.library.unsqueeze(1)
+        return expected_shares(eta, cells) * cells.library.unsqueeze(1)
 
     def variance(self, eta: Tensor, params: Mapping[str, Tensor], cells: CellBatch) -> Tensor:
         """Return the variance of the counts, mu + mu^2 / theta, B x features."""
         mu = self.mean(eta, params, cells)
-        return mu + mu.square() / params["log_theta"].exp()[cells.batch]
+        return mu + mu.square() / by_cell(params["log_theta"].exp(), cells.batch)
 
     def sample(
         self, eta: Tensor, params: Mapping[str, Tensor], cells: CellBatch, generator: torch.Generator
     ) -> Tensor:
         """Draw counts as a gamma mixture of Poissons, B x features."""
         mu = self.mean(eta, params, cells)
-        theta = params["log_theta"].exp()[cells.batch]
-        rate = torch._standard_gamma(theta.expand_as(mu).contiguous(), generator=generator) / theta * mu
-        return torch.poisson(rate, generator=generator)
+        return negative_binomial_draw(mu, by_cell(params["log_theta"].exp(), cells.batch), generator)
 
 
-LIKELIHOODS: dict[str, Likelihood] = {"nb": NegativeBinomial()}
+class Poisson:
+    """Counts with mean softmax(eta) times the library size.
+
+    The expectations of a cell add up to its library, whatever eta: dense work is the softmax alone.
+    """
+
+    name: ClassVar[str] = "poisson"
+    support: ClassVar[str] = "counts"
+    parameters: ClassVar[tuple[str, ...]] = ()
+
+    def initial(self, profile: FeatureProfile) -> dict[str, Tensor]:
+        """Start at the mean profile of each batch."""
+        return {"bias": start_of_shares(profile)}
+
+    def nll(self, eta: Tensor, params: Mapping[str, Tensor], cells: CellBatch, weight: Tensor) -> Tensor:
+        """Return the weighted negative log-likelihood, a scalar."""
+        eta, counts, weight = of_shares(eta, cells, weight)
+        log_share = predictor_at(functional.log_softmax(eta, dim=1), counts)
+        log_mu = log_share + cells.library.log()[counts.row]
+        log_likelihood = counts.value * log_mu - torch.lgamma(counts.value + 1)
+        return weight @ cells.library - weight[counts.row] @ log_likelihood
+
+    def mean(self, eta: Tensor, params: Mapping[str, Tensor], cells: CellBatch) -> Tensor:
+        """Return the expected counts, B x features."""
+        return expected_shares(eta, cells) * cells.library.unsqueeze(1)
+
+    def variance(self, eta: Tensor, params: Mapping[str, Tensor], cells: CellBatch) -> Tensor:
+        """Return the variance of the counts, which is their mean, B x features."""
+        return self.mean(eta, params, cells)
+
+    def sample(
+        self, eta: Tensor, params: Mapping[str, Tensor], cells: CellBatch, generator: torch.Generator
+    ) -> Tensor:
+        """Draw counts, B x features."""
+        return torch.poisson(self.mean(eta, params, cells), generator=generator)
+
+
+def start_of_shares(profile: FeatureProfile) -> Tensor:
+    """Return the bias whose softmax is the mean profile of each batch, batches x features.
+
+    Where entries are missing, a feature's share is that of its mean over the cells in which it was measured.
+    """
+    smoothed = profile.total + 0.5
+    if profile.measured is not None:
+        smoothed = smoothed / (profile.measured + 1)
+    bias = (smoothed / smoothed.sum(1, keepdim=True)).log()
+    return bias - bias.mean(1, keepdim=True)
