@@ -117,6 +117,13 @@ def with_value(value: float) -> list[str]:
     return with_rna(change)
 
 
+def without_cell() -> list[str]:
+    def change(adata: ad.AnnData) -> None:
+        adata.X[1] = np.nan
+
+    return with_rna(change)
+
+
 def with_names(slot: str) -> list[str]:
     def change(adata: ad.AnnData) -> None:
         names = list(getattr(adata, f"{slot}_names"))
@@ -304,7 +311,9 @@ CASES = [
     # values
     CommandCase("negative counts", lambda: with_value(-2), ("rna.X", "negative", "cell2", "Gene3")),
     CommandCase("fractional counts", lambda: with_value(1.5), ("rna.X", "fractional", "cell2", "Gene3")),
-    CommandCase("missing values", lambda: with_value(NAN), ("rna.X", "NaN", "cell2", "Gene3")),
+    CommandCase(
+        "a cell of which everything is missing", without_cell, ("rna.X", "NaN", "throughout", "cell2")
+    ),
     CommandCase("infinite values", lambda: with_value(INF), ("rna.X", "infinite", "cell2", "Gene3")),
     # what options name
     CommandCase("unknown layer", lambda: command("--layer", "rna=raw"), ("rna.layers", "'raw'")),
@@ -313,6 +322,21 @@ CASES = [
         "unknown label key", lambda: command("--label-key", "rna=celltype"), ("'celltype'", "'cell_type'")
     ),
     CommandCase("unknown likelihood", lambda: command("--likelihood", "rna=negbin"), ("'negbin'", "nb")),
+    CommandCase(
+        "betabinomial without coverage",
+        lambda: command("--likelihood", "rna=betabinomial"),
+        ("rna", "no coverage", "--coverage rna="),
+    ),
+    CommandCase(
+        "coverage that is not there",
+        lambda: command("--coverage", "rna=total"),
+        ("rna.layers", "'total'"),
+    ),
+    CommandCase(
+        "fractions above 1",
+        lambda: command("--likelihood", "rna=beta"),
+        ("rna.X", "above 1", "from 0 to 1"),
+    ),
     CommandCase(
         "unknown representation", lambda: command("--representation", "rna=X_umap"), ("rna.obsm", "'X_umap'")
     ),

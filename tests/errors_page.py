@@ -29,6 +29,8 @@ from command_line_cases import CommandCase, answer
 from omicsglue import graph, io, tl
 from omicsglue.data import checks
 from omicsglue.data.inputs import read_modality
+from omicsglue.data.kinds import Kind
+from omicsglue.data.setup import ModalitySetup
 from omicsglue.errors import OmicsGlueError, OmicsGlueWarning
 from omicsglue.pp.annotate import annotate_genes, annotate_peaks
 from omicsglue.runs.folder import RunFolder
@@ -163,6 +165,23 @@ def check_counts(adata: ad.AnnData) -> None:
     checks.check_counts(adata, where="rna")
 
 
+def check_kind(kind: Kind, adata: ad.AnnData) -> None:
+    checks.check_values(adata, None, kind, where="rna")
+
+
+def all_missing() -> ad.AnnData:
+    values = counts()
+    values[1] = np.nan
+    return annotated(values)
+
+
+def check_covered(coverage: np.ndarray | None) -> None:
+    adata = annotated()
+    if coverage is not None:
+        adata.layers["coverage"] = coverage
+    checks.check_coverage(adata, ModalitySetup(likelihood="betabinomial"), "meth")
+
+
 def check_log_normalised() -> None:
     adata = annotated(np.log1p(counts()))
     adata.layers["counts"] = counts()
@@ -278,7 +297,16 @@ CASES: dict[str, list[Case]] = {
         Case("negative counts", lambda: check_counts(with_value(-2))),
         Case("fractional counts", lambda: check_counts(with_value(1.5))),
         Case("log-normalised data", check_log_normalised),
-        Case("missing values", lambda: check_counts(with_value(np.nan))),
+        Case("missing values", lambda: check_kind("counts", with_value(np.nan))),
+        Case("a cell of which everything is missing", lambda: check_kind("counts", all_missing())),
+        Case("counts where fractions belong", lambda: check_kind("fractions", annotated())),
+        Case("negative values for a log-normal", lambda: check_kind("non-negative", with_value(-2))),
+        Case("fractions where zeros and ones belong", lambda: check_kind("binary", with_value(0.5))),
+        Case("counts where zeros and ones belong", lambda: check_kind("binary", annotated())),
+        Case("covered counts without coverage", lambda: check_covered(None)),
+        Case("more methylated than covered", lambda: check_covered(counts() - 1)),
+        Case("negative coverage", lambda: check_covered(-counts())),
+        Case("coverage that is NaN", lambda: check_covered(counts() * np.nan)),
         Case("infinite values", lambda: check_counts(with_value(np.inf))),
         Case("no counts at all", lambda: check_empty(annotated(np.zeros((3, 2))))),
         Case("cells without counts", lambda: check_empty(without(1, slice(None)))),

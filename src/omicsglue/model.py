@@ -14,8 +14,8 @@ import pandas as pd
 import torch
 
 from omicsglue.data import checks
+from omicsglue.data.encoder_input import EncoderInput
 from omicsglue.data.modality import (
-    EncoderInput,
     ModalityData,
     as_modalities,
     check_dimensions,

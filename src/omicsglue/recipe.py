@@ -22,7 +22,8 @@ import torch
 
 from omicsglue.balancing import BalancingConfig, balancing_weights
 from omicsglue.data.batches import passes
-from omicsglue.data.modality import EncoderInput, ModalityData, dense_rows
+from omicsglue.data.encoder_input import EncoderInput
+from omicsglue.data.modality import ModalityData, dense_rows
 from omicsglue.errors import OptionError
 from omicsglue.graph.guidance import GuidanceGraph
 from omicsglue.nn.network import Network, NetworkConfig

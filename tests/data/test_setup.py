@@ -28,6 +28,20 @@ def test_a_setup_survives_the_object_and_a_file(adata: ad.AnnData, tmp_path: Pat
     assert read_setup(ad.read_h5ad(tmp_path / "x.h5ad"), "rna") == setup
 
 
+def test_records_of_before_coverage_are_read(adata: ad.AnnData) -> None:
+    write_setup(adata, ModalitySetup(representation="X_pca"))
+    del adata.uns["omicsglue"]["coverage"]
+    assert read_setup(adata, "rna") == ModalitySetup(representation="X_pca")
+
+
+def test_the_usual_layer_of_coverage_is_recorded_where_it_is_needed(adata: ad.AnnData) -> None:
+    adata.layers["coverage"] = adata.X + 2
+    write_setup(adata, ModalitySetup(likelihood="betabinomial"))
+    assert read_setup(adata, "meth").coverage == "coverage"
+    write_setup(adata, ModalitySetup(likelihood="nb"))
+    assert read_setup(adata, "rna").coverage is None
+
+
 def test_what_is_not_set_up_is_said(adata: ad.AnnData) -> None:
     with pytest.raises(InputError, match=r"rna: the modality has not been set up"):
         read_setup(adata, "rna")
@@ -48,6 +62,9 @@ def test_another_format_is_refused(adata: ad.AnnData, record: dict[str, object])
         ModalitySetup(representation="X_lsi"),
         ModalitySetup(batch_key="plate"),
         ModalitySetup(labels_key="type"),
+        ModalitySetup(coverage="total"),
+        ModalitySetup(likelihood="betabinomial"),
+        ModalitySetup(likelihood="beta"),
     ],
 )
 def test_what_is_not_there_is_refused_and_nothing_is_written(adata: ad.AnnData, setup: ModalitySetup) -> None:

@@ -91,10 +91,12 @@ def _moments(data: ModalityData, rows: npt.NDArray[np.intp]) -> dict[str, npt.ND
             "nonzero": _sums(counts, counts.data != 0),
             "log_total": _sums(counts, logs),
             "log_squares": _sums(counts, np.square(logs)),
+            "exposure": np.full(counts.shape[1], data.library[rows].sum(), dtype=np.float32),
         }
     if data.coverage is not None:
         coverage = data.coverage[rows]
         found["measured"] = _sums(coverage, coverage.data > 0)
+        found["exposure"] = _sums(coverage, np.repeat(data.library[rows], np.diff(coverage.indptr)))
         if checks.SUPPORT[data.likelihood] == "covered counts":
             inverse = sp.csr_matrix((1 / coverage.data, coverage.indices, coverage.indptr), coverage.shape)
             rates = sp.csr_matrix(counts.multiply(inverse))

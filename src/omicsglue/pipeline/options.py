@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Final
 
+from omicsglue.data.setup import ModalitySetup
 from omicsglue.errors import OptionError
 from omicsglue.suggest import did_you_mean, listed
 
@@ -150,6 +151,17 @@ class IntegrateOptions:
                         where=flag(option),
                         remedy=f"name one of: {', '.join(known)}",
                     )
+
+    def setup(self, name: str) -> ModalitySetup:
+        """Return how a modality of this name enters the model, as far as options say so."""
+        return ModalitySetup(
+            likelihood=self.likelihood.get(name, LIKELIHOOD),
+            layer=self.layer.get(name),
+            representation=self.representation.get(name),
+            batch_key=self.batch_key.get(name),
+            labels_key=self.label_key.get(name),
+            coverage=self.coverage.get(name),
+        )
 
     def recipe(self, cells: int) -> Recipe:
         """Return the settings of training for so many cells of the largest modality."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,13 +12,13 @@ import pandas as pd
 from omicsglue import graph as guidance
 from omicsglue.data import checks
 from omicsglue.data.inputs import read_modality
-from omicsglue.data.setup import ModalitySetup, write_setup
+from omicsglue.data.setup import write_setup
 from omicsglue.errors import GraphError, OptionError, examples
 from omicsglue.genome import MatchReport, has_coordinates, read_annotation
 from omicsglue.keys import CHROM, END, HIGHLY_VARIABLE, START, STRAND
 from omicsglue.pipeline.coordinates import GENES, REGIONS, Kind, annotate, kind_of
 from omicsglue.pipeline.notices import named, quiet
-from omicsglue.pipeline.options import LIKELIHOOD, IntegrateOptions, flag
+from omicsglue.pipeline.options import IntegrateOptions, flag
 from omicsglue.pipeline.represent import represent, select
 from omicsglue.runs.folder import shell
 
@@ -72,7 +72,7 @@ def read_inputs(modalities: Given, options: IntegrateOptions) -> dict[str, AnnDa
     checks.check_modalities(read)
     for name, adata in read.items():
         checks.check_enough_cells(adata.n_obs, FEWEST_CELLS, where=name)
-        setup = _setup(name, options, options.representation.get(name))
+        setup = options.setup(name)
         checks.check_setup(adata, setup, name)
     return read
 
@@ -116,7 +116,7 @@ def prepare(
         with named(name):
             representation = options.representation.get(name) or represent(name, adata, kinds[name], options)
         with quiet():  # the same checks have spoken already
-            write_setup(adata, _setup(name, options, representation), name)
+            write_setup(adata, replace(options.setup(name), representation=representation), name)
     return Prepared(modalities, built, matches)
 
 
@@ -249,17 +249,6 @@ def _same_genes(
             remedy="check the names of genes, raise --n-genes, or give the graph itself with --graph",
         )
     return guidance.by_name(list(genes.index), partners, sign=sign)
-
-
-def _setup(name: str, options: IntegrateOptions, representation: str | None) -> ModalitySetup:
-    return ModalitySetup(
-        likelihood=options.likelihood.get(name, LIKELIHOOD),
-        layer=options.layer.get(name),
-        representation=representation,
-        batch_key=options.batch_key.get(name),
-        labels_key=options.label_key.get(name),
-        coverage=options.coverage.get(name),
-    )
 
 
 def _coordinates(adata: AnnData) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from omicsglue.pipeline.coordinates import GENES, REGIONS, Kind
 from omicsglue.pipeline.options import IntegrateOptions
 from omicsglue.pp.features import select_features
 from omicsglue.pp.lsi import lsi
+from omicsglue.pp.measured import are_complete_counts, pca_measured, select_measured
 from omicsglue.pp.pca import pca
 
 if TYPE_CHECKING:
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
 
 def select(name: str, adata: AnnData, kind: Kind, options: IntegrateOptions) -> None:
     """Mark variable genes, and regions that are seen at all."""
-    n_top = options.n_genes if kind == GENES else None
-    selected = select_features(adata, n_top, layer=options.layer.get(name))
+    n_top, setup = options.n_genes if kind == GENES else None, options.setup(name)
+    if are_complete_counts(adata, setup):
+        selected = select_features(adata, n_top, layer=options.layer.get(name))
+    else:
+        selected = select_measured(adata, setup, n_top, where=name)
     if not selected.any():
         raise InputError("no feature is seen in any cell", where=name, remedy="check the matrix: it is empty")
 
@@ -27,6 +31,11 @@ def select(name: str, adata: AnnData, kind: Kind, options: IntegrateOptions) -> 
 def represent(name: str, adata: AnnData, kind: Kind, options: IntegrateOptions) -> str:
     """Compute what the encoder sees, and return its key."""
     layer, size, seed = options.layer.get(name), options.n_components, options.seed
+    setup = options.setup(name)
+    if not are_complete_counts(adata, setup):
+        modelled = adata.var[HIGHLY_VARIABLE].to_numpy()
+        pca_measured(adata, setup, size, features=modelled, seed=seed, where=name)
+        return PCA
     try:
         if kind == REGIONS:
             lsi(adata, size, layer=layer, seed=seed)

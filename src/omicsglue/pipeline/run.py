@@ -348,6 +348,7 @@ def _model_record(prepared: Prepared, model: GLUE) -> dict[str, Any]:
         entries[name] = {
             "likelihood": setup.likelihood,
             "layer": setup.layer,
+            "coverage": setup.coverage,
             "representation": setup.representation,
             "batch_key": setup.batch_key,
             "label_key": setup.labels_key,

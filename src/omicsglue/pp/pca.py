@@ -61,9 +61,6 @@ def pca(
     OptionError
         If ``n_components`` is less than 2.
     """
-    import scanpy as sc
-    from anndata import AnnData as Copy
-
     check_components(n_components, "pca")
     log_counts = _log_normalised(adata, features, layer)
     cells, genes = log_counts.shape
@@ -79,16 +76,36 @@ def pca(
         raise InputError(
             "no feature differs between cells", where="pca", remedy="check that the right matrix was chosen"
         )
+    result = components_of(x, varying, components, seed)
+    adata.obsm[key_added] = result
+    return result
+
+
+def components_of(x: Floats, varying: int, components: int, seed: int) -> Floats:
+    """Return principal components of standardised values, shrunk to their signal.
+
+    Parameters
+    ----------
+    x
+        Values of mean 0 and deviation 1, cells x features; 0 where a feature does not differ.
+    varying
+        How many features do.
+    components
+        Dimensions at most.
+    seed
+        Seed of the decomposition.
+    """
+    import scanpy as sc
+    from anndata import AnnData as Copy
+
     normalised = Copy(x)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         sc.pp.pca(normalised, n_comps=components, random_state=seed)
-    singular = np.sqrt(normalised.uns["pca"]["variance"] * (cells - 1))
+    singular = np.sqrt(normalised.uns["pca"]["variance"] * (len(x) - 1))
     scores = np.asarray(normalised.obsm["X_pca"], dtype=np.float64)
-    shape = (cells, varying)
-    result = shrunken_scores(scores, singular, noise_edge(shape), shape, "PCA")
-    adata.obsm[key_added] = result
-    return result
+    shape = (len(x), varying)
+    return shrunken_scores(scores, singular, noise_edge(shape), shape, "PCA")
 
 
 def _standardised(x: sp.csr_matrix) -> tuple[Floats, int]:

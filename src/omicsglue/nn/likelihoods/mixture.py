@@ -20,7 +20,7 @@ from omicsglue.nn.likelihoods.entries import (
     negative_binomial_draw,
     weighted,
 )
-from omicsglue.nn.likelihoods.protocol import FeatureProfile
+from omicsglue.nn.likelihoods.protocol import FeatureProfile, required
 
 FOREGROUND = 0.2  # of the cells, to begin with
 FOREGROUND_LOGIT = math.log(FOREGROUND / (1 - FOREGROUND))
@@ -59,8 +59,7 @@ class NegativeBinomialMixture:
         root = (MIXED * beyond).sqrt()
         spread = math.sqrt(FOREGROUND * (1 - FOREGROUND))
         fold = (root / (spread - FOREGROUND * root).clamp(min=1e-3)).clamp(*FOLDS)
-        share = (profile.total + 0.5) / (profile.count + 1)
-        share = share / share.sum(1, keepdim=True)
+        share = (profile.total + 0.5) / (required(profile.exposure) + 1)
         return {
             "bias": fold.log(),
             "log_background": (share / (1 + FOREGROUND * fold)).log(),

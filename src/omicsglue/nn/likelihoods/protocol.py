@@ -87,6 +87,8 @@ class FeatureProfile:
     measured
         Number of cells in which a feature was measured, shape ``(batches, features)``; ``None`` where
         that is all of them.
+    exposure
+        Sum of the libraries of the cells in which a feature was measured, shape ``(batches, features)``.
     coverage
         Moments of covered counts; ``None`` for other data.
     """
@@ -98,6 +100,7 @@ class FeatureProfile:
     log_total: Tensor | None = None
     log_squares: Tensor | None = None
     measured: Tensor | None = None
+    exposure: Tensor | None = None
     coverage: CoverageProfile | None = None
 
     @property

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pytest
 import scipy.sparse as sp
 import torch
 from hypothesis import given, settings
@@ -15,7 +14,7 @@ from torch.distributions import NegativeBinomial as Reference
 
 from omicsglue.data.batches import slice_rows
 from omicsglue.data.tensors import CellBatch
-from omicsglue.nn.likelihoods import LIKELIHOODS, FeatureProfile, NegativeBinomial
+from omicsglue.nn.likelihoods import FeatureProfile, NegativeBinomial
 
 
 def cells_of(counts: np.ndarray, batch: list[int] | None = None) -> CellBatch:
@@ -108,14 +107,6 @@ def test_samples_have_the_mean_and_variance_that_are_promised() -> None:
     x = likelihood.sample(eta, params, cells, torch.Generator().manual_seed(0))
     torch.testing.assert_close(x.mean(0), likelihood.mean(eta, params, cells)[0], rtol=0.03, atol=0)
     torch.testing.assert_close(x.var(0), likelihood.variance(eta, params, cells)[0], rtol=0.06, atol=0)
-
-
-@pytest.mark.parametrize("name", LIKELIHOODS)
-def test_every_likelihood_starts_with_all_its_parameters(name: str) -> None:
-    likelihood = LIKELIHOODS[name]
-    start = likelihood.initial(FeatureProfile(torch.rand(2, 4) * 10, torch.tensor([5, 6])))
-    assert set(start) == {"bias", *likelihood.parameters}
-    assert all(value.shape == (2, 4) and torch.isfinite(value).all() for value in start.values())
 
 
 def test_start_is_the_mean_profile_of_each_batch() -> None:
