@@ -307,7 +307,7 @@ def test_key_that_is_not_there(slot: checks.Slot) -> None:
 
 def test_likelihood_that_is_not_known() -> None:
     assert checks.check_likelihood("nb") == "nb"
-    with pytest.raises(OptionError, match="choose one of: nb"):
+    with pytest.raises(OptionError, match="choose one of: bernoulli, beta"):
         checks.check_likelihood("negbin", where="rna")
 
 

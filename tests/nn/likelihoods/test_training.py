@@ -13,7 +13,7 @@ from anndata import AnnData
 from omicsglue.data.modality import resolve
 from omicsglue.data.setup import ModalitySetup
 from omicsglue.errors import OmicsGlueWarning
-from omicsglue.graph import by_name
+from omicsglue.graph import GuidanceGraph, by_name
 from omicsglue.model import GLUE
 from omicsglue.nn.likelihoods import LIKELIHOODS
 from small import copies, quick_recipe, small_modalities, trained
@@ -53,11 +53,16 @@ def other(name: str, rna: AnnData) -> AnnData:
     return made
 
 
+def graph_of(rna: AnnData) -> GuidanceGraph:
+    genes = list(rna.var_names[:GENES])
+    return by_name(genes, {f"x_{gene}": gene for gene in genes})
+
+
 @pytest.mark.parametrize("name", LIKELIHOODS)
 def test_training_learns_and_the_model_is_kept(name: str, rna: AnnData, tmp_path: Path) -> None:
     made = other(name, rna)
     GLUE.setup_anndata(made, likelihood=name)
-    graph = by_name(list(rna.var_names), {f"x_{gene}": gene for gene in rna.var_names[:GENES]})
+    graph = graph_of(rna)
     modalities = copies({"rna": rna, "x": made})
     model = trained(modalities, quick_recipe(12), graph)
     history = model.history
@@ -81,7 +86,7 @@ def test_counts_with_gaps_train_and_start_where_complete_ones_do(rna: AnnData) -
         warnings.simplefilter("ignore", OmicsGlueWarning)
         GLUE.setup_anndata(made)
     assert resolve("x", made, ModalitySetup(), list(made.var_names)).coverage.nnz == np.isfinite(values).sum()
-    graph = by_name(list(rna.var_names), {f"x_{gene}": gene for gene in rna.var_names[:GENES]})
+    graph = graph_of(rna)
     history = trained(copies({"rna": rna, "x": made}), quick_recipe(6), graph).history
     assert np.isfinite(history["data_nll_x"]).all()
     assert history["data_nll_x"].iloc[-1] < history["data_nll_x"].iloc[0]
