@@ -77,7 +77,7 @@ def test_gaps_are_counted_and_accepted(kind: Kind, values: np.ndarray) -> None:
 
 @pytest.mark.parametrize(
     ("place", "words"),
-    [((1, slice(None)), "1 of 3 cells are NaN.*cell1"), ((slice(None), 2), "1 of 3 features are NaN.*gene2")],
+    [((1, slice(None)), "1 of 3 cells is NaN.*cell1"), ((slice(None), 2), "1 of 3 features is NaN.*gene2")],
 )
 def test_cells_and_features_without_any_value_are_refused(place: tuple, words: str) -> None:
     values = COUNTS.copy()

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 from torch.nn.functional import softplus
 
+from omicsglue.data.batches import slice_rows
+from omicsglue.data.tensors import CellBatch
+from omicsglue.nn.compute import Compute
 from omicsglue.nn.decoders import DataDecoder
 from omicsglue.nn.likelihoods import FeatureProfile
 
@@ -46,3 +51,24 @@ def test_gradients_of_a_batch_come_from_its_cells_alone() -> None:
     made(u, v, batch).sum().backward()
     torch.testing.assert_close(made.bias.grad[:, 0], torch.tensor([5.0, 0.0, 4.0]))
     assert made.scale.grad[1].abs().max() == 0
+
+
+def test_missing_entries_go_round_the_compiled_kernel() -> None:
+    made, (u, v) = decoder(3), ends()
+    rng = np.random.default_rng(0)
+    values = rng.poisson(2.0, size=(9, 6)).astype(np.float32)
+    known = (rng.random((9, 6)) < 0.6).astype(np.float32)
+    rows, ones = np.arange(9), torch.ones(9)
+    cells = CellBatch(
+        slice_rows(sp.csr_matrix(values), rows),
+        u,
+        torch.from_numpy(np.maximum((values * known).sum(1), 1)),
+        torch.arange(9) % 3,
+        ones,
+        torch.full((9,), -1),
+        slice_rows(sp.csr_matrix(known), rows),
+    )
+    complete = CellBatch(cells.counts, u, cells.library, cells.batch, ones, cells.label)
+    plain = made.nll(u, v, cells, ones)
+    assert torch.equal(made.nll(u, v, cells, ones, Compute(1)), plain)
+    assert made.nll(u, v, complete, ones, Compute(1)) > plain

@@ -99,8 +99,8 @@ def _accept_missing(survey: MatrixSurvey, adata: AnnData, place: str) -> None:
         bare = np.flatnonzero(missing == most)
         if len(bare):
             raise InputError(
-                f"{len(bare):,} of {len(missing):,} {kind} are NaN (missing) throughout: "
-                f"{examples(names[bare])}",
+                f"{len(bare):,} of {len(missing):,} {kind} {'is' if len(bare) == 1 else 'are'} NaN (missing) "
+                f"throughout: {examples(names[bare])}",
                 where=place,
                 remedy=f"remove these {kind}: nothing was measured of them",
             )
