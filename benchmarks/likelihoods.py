@@ -52,7 +52,8 @@ def main() -> None:
     for modality in given.modality:
         for seed in map(int, given.seeds.split(",")):
             modalities, graph = prepare(modality, given, seed)
-            for likelihood in given.likelihood or SUITABLE[modality]:
+            chosen = given.likelihood or SUITABLE[modality]
+            for likelihood in (name for name in SUITABLE[modality] if name in chosen):
                 row = run(modality, likelihood, modalities, graph, given, seed)
                 print(json.dumps(row), flush=True)
 
