@@ -104,7 +104,9 @@ def test_pieces_of_a_file_add_up(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     from omicsglue.genome import methylation_calls
     from omicsglue.pp import methylation_counts
 
-    whole = {kind: aggregate_methylation(folder, kind, annotation=GENES) for kind in ("gene_body", "bins:700")}
+    whole = {
+        kind: aggregate_methylation(folder, kind, annotation=GENES) for kind in ("gene_body", "bins:700")
+    }
     monkeypatch.setattr(
         methylation_counts, "read_calls", lambda path: methylation_calls.read_calls(path, chunk=37)
     )
@@ -137,7 +139,9 @@ def test_refusals_say_what_was_there(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="how long bins are"):
         aggregate_methylation(folder, "bins:10k")
     other = GENES.assign(chrom="scaffold_9")
-    with pytest.raises(InputError, match=r"no chromosome of the tables .chr1, chr2. has a region .scaffold_9"):
+    with pytest.raises(
+        InputError, match=r"no chromosome of the tables .chr1, chr2. has a region .scaffold_9"
+    ):
         aggregate_methylation(folder, annotation=other)
     with pytest.raises(AnnotationError, match="no gene has a strand"):
         aggregate_methylation(folder, "promoter", annotation=GENES.assign(strand="."))
