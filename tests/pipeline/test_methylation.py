@@ -11,6 +11,7 @@ import pytest
 
 from omicsglue.datasets import SimulatedData, simulate
 from omicsglue.errors import GraphError, InputError
+from omicsglue.pipeline.link_roles import detected, layers_of
 from omicsglue.pipeline.methylation import is_methylation, layers_of_reads
 from omicsglue.pipeline.options import IntegrateOptions
 from omicsglue.pipeline.prepare import Prepared, build_graph, prepare, read_inputs
@@ -161,7 +162,11 @@ def test_scores_of_hypomethylation_rise_with_the_gene(
     meth = gene_bodies(simulated)
     hypomethylation_score(meth, cutoff=1)
     layer = {"layer": {"meth": "hypomethylation"}}
-    assert signs(prepared(annotation, {"rna": simulated.rna.copy(), "meth": meth}, **layer), "meth") == {1}
+    found = prepared(annotation, {"rna": simulated.rna.copy(), "meth": meth}, **layer)
+    assert signs(found, "meth") == {1}
+    # the encoder sees rates, the links are those of the scores
+    assert layers_of_reads("meth", meth, options(**layer)) == (None, "coverage")
+    assert layers_of(found.modalities["meth"], "meth") == ("hypomethylation", None)
 
 
 def test_without_expression_accessibility_is_linked_to_methylation(
@@ -200,3 +205,15 @@ def test_a_run_says_how_methylation_is_taken(
     )
     assert "meth: 60 features have sign -1" in capsys.readouterr().err
     assert np.isfinite(done.modalities["meth"].obsm["X_glue"]).all()
+
+
+def test_links_of_a_run_take_the_reads_of_methylation(
+    simulated: SimulatedData, annotation: pd.DataFrame
+) -> None:
+    meth = gene_bodies(simulated)
+    found = prepared(annotation, {"rna": simulated.rna.copy(), "meth": meth})
+    assert layers_of(found.modalities["meth"], "meth") == (None, "coverage")
+    assert layers_of(found.modalities["rna"], "rna") == (None, None)
+    covering = detected(found.modalities["meth"], "meth", pd.DataFrame({"target": meth.var_names[:5]}))
+    expected = (meth.layers["coverage"][:, :5] > 0).sum(axis=0)
+    assert covering["n_cells"].tolist() == np.asarray(expected).ravel().tolist()

@@ -15,6 +15,7 @@ from omicsglue.graph.rules import coordinates
 from omicsglue.keys import CHROM, COVERAGE, END, SIGN, START, TARGET
 from omicsglue.pipeline.methylation import layers_of_reads
 from omicsglue.pipeline.options import IntegrateOptions
+from omicsglue.pp.methylation import HYPOMETHYLATION
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -57,12 +58,11 @@ def expected_sign(graph: GuidanceGraph, elements: AnnData) -> int:
 def layers_of(elements: AnnData, name: str) -> tuple[str | None, str | None]:
     """Return the layers of counts and, of methylation by rate, of covered reads of a modality of a run."""
     setup = read_setup(elements, name)
+    if setup.layer == HYPOMETHYLATION:
+        return setup.layer, None  # the scores that are linked, with a sign of their own
     coverage = getattr(setup, COVERAGE, None)
     options = IntegrateOptions.from_values(
-        {
-            "likelihood": {name: setup.likelihood},
-            "layer": {name: setup.layer},
-        }
+        {"likelihood": {name: setup.likelihood}, "layer": {name: setup.layer}}
     )
     reads = layers_of_reads(name, elements, options)
     if reads is None:

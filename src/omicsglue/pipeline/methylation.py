@@ -60,7 +60,8 @@ def layers_of_reads(name: str, adata: AnnData, options: IntegrateOptions) -> tup
     if options.likelihood.get(name) == BETA_BINOMIAL:
         return layer, coverage
     if name in named or is_methylation(name, adata, options):
-        for candidate in dict.fromkeys([layer, None]):
+        # scores of hypomethylation may fit inside the coverage too, but are no reads
+        for candidate in dict.fromkeys([None if layer == HYPOMETHYLATION else layer, None]):
             if holds_rates(adata, candidate, coverage):
                 return candidate, coverage
     return None
