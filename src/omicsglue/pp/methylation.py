@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from omicsglue.errors import OptionError
+from omicsglue.errors import InputError, OptionError
 from omicsglue.keys import COVERAGE, HIGHLY_VARIABLE, PCA
 from omicsglue.pp.counts import check_components
 from omicsglue.pp.methylation_reads import Reads, logit, methylated_reads, sigmoid
-from omicsglue.pp.pca import principal_components, standardised
+from omicsglue.pp.pca import components_of, standardised
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -273,7 +273,21 @@ def methylation_pca(
     change = (reads.methylated - reads.covered * expected) / (reads.covered + _concentration(reads, expected))
     values = reads.matrix(change)
     values = values if features is None else sp.csr_matrix(values[:, np.flatnonzero(features)])
-    result = principal_components(*standardised(values), n_components, seed, "methylation_pca")
+    components = min(n_components, *(size - 1 for size in values.shape))
+    if components < 2:
+        raise InputError(
+            f"PCA needs at least 3 cells and 3 features, found {values.shape[0]} and {values.shape[1]}",
+            where="methylation_pca",
+            remedy="check the step that made or filtered these data",
+        )
+    x, varying = standardised(values)
+    if not varying:
+        raise InputError(
+            "no rate differs between cells",
+            where="methylation_pca",
+            remedy="check that the right layers were chosen",
+        )
+    result = components_of(x, varying, components, seed)
     adata.obsm[key_added] = result
     return result
 

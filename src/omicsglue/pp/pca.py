@@ -62,61 +62,53 @@ def pca(
         If ``n_components`` is less than 2.
     """
     check_components(n_components, "pca")
-    x, varying = standardised(_log_normalised(adata, features, layer))
-    result = principal_components(x, varying, n_components, seed, "pca")
-    adata.obsm[key_added] = result
-    return result
-
-
-def principal_components(x: Floats, varying: int, n_components: int, seed: int, where: str) -> Floats:
-    """Return components of standardised values, shrunk to their signal.
-
-    Parameters
-    ----------
-    x, varying
-        What :func:`standardised` returned.
-    n_components
-        Dimensions at most.
-    seed
-        Seed of the decomposition.
-    where
-        Who asks, for messages.
-
-    Returns
-    -------
-    float32, shape ``(cells, at most n_components)``.
-
-    Raises
-    ------
-    InputError
-        If there are too few cells or features, or no feature differs between cells.
-    """
-    import scanpy as sc
-    from anndata import AnnData as Copy
-
-    cells, genes = x.shape
+    log_counts = _log_normalised(adata, features, layer)
+    cells, genes = log_counts.shape
     components = min(n_components, cells - 1, genes - 1)
     if components < 2:
         raise InputError(
             f"PCA needs at least 3 cells and 3 features, found {cells} and {genes}",
-            where=where,
+            where="pca",
             remedy="check the step that made or filtered these data",
         )
+    x, varying = _standardised(log_counts)
     if not varying:
         raise InputError(
-            "no feature differs between cells", where=where, remedy="check that the right matrix was chosen"
+            "no feature differs between cells", where="pca", remedy="check that the right matrix was chosen"
         )
+    result = components_of(x, varying, components, seed)
+    adata.obsm[key_added] = result
+    return result
+
+
+def components_of(x: Floats, varying: int, components: int, seed: int) -> Floats:
+    """Return principal components of standardised values, shrunk to their signal.
+
+    Parameters
+    ----------
+    x
+        Values of mean 0 and deviation 1, cells x features; 0 where a feature does not differ.
+    varying
+        How many features do.
+    components
+        Dimensions at most.
+    seed
+        Seed of the decomposition.
+    """
+    import scanpy as sc
+    from anndata import AnnData as Copy
+
     normalised = Copy(x)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         sc.pp.pca(normalised, n_comps=components, random_state=seed)
-    singular = np.sqrt(normalised.uns["pca"]["variance"] * (cells - 1))
+    singular = np.sqrt(normalised.uns["pca"]["variance"] * (len(x) - 1))
     scores = np.asarray(normalised.obsm["X_pca"], dtype=np.float64)
-    shape = (cells, varying)
+    shape = (len(x), varying)
     return shrunken_scores(scores, singular, noise_edge(shape), shape, "PCA")
 
 
-def standardised(x: sp.csr_matrix) -> tuple[Floats, int]:
+def _standardised(x: sp.csr_matrix) -> tuple[Floats, int]:
     """Return columns of mean 0 and deviation 1, dense, and how many of them differ between cells at all."""
     dense = x.toarray()
     mean = dense.mean(axis=0, dtype=np.float64)
