@@ -19,6 +19,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
+from methylation_cases import COMMAND_CASES as METHYLATION_CASES
 from omicsglue.cli.app import run
 from omicsglue.data.setup import ModalitySetup, write_setup
 from omicsglue.graph import from_genome, write_graph
@@ -520,6 +521,7 @@ CASES = [
     CommandCase(
         "simulation without cells", lambda: ["simulate", "--cells", "0", "--out", "SIM"], ("cells", "0")
     ),
+    *(CommandCase(*each) for each in METHYLATION_CASES),
 ]
 
 

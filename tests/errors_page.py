@@ -26,6 +26,7 @@ import scipy.sparse as sp
 
 from command_line_cases import CASES as COMMAND_CASES
 from command_line_cases import CommandCase, answer
+from methylation_cases import PAGE_CASES as METHYLATION_CASES
 from omicsglue import graph, io, tl
 from omicsglue.data import checks
 from omicsglue.data.inputs import read_modality
@@ -312,6 +313,7 @@ CASES: dict[str, list[Case]] = {
         Case("cells without counts", lambda: check_empty(without(1, slice(None)))),
         Case("features without counts", lambda: check_empty(without(slice(None), 2))),
     ],
+    "Methylation": [Case(title, make) for title, make in METHYLATION_CASES],
     "Keys and options": [
         Case("unknown layer", lambda: checks.check_key(annotated(), "layers", "counts", where="rna")),
         Case(

@@ -23,6 +23,9 @@ EMBEDDING: Final = "X_glue"  # obsm (cells x D) and varm (features x D; NaN outs
 MEMBER_EMBEDDING: Final = re.compile(rf"{EMBEDDING}(_[1-9]\d*)?")  # see member_embedding
 BALANCING_WEIGHT: Final = "glue_weight"  # obs
 
+# layers
+COVERAGE: Final = "coverage"  # covered reads of methylation, beside methylated ones in X
+
 # uns
 SETUP: Final = "omicsglue"  # the versioned setup record of a modality
 

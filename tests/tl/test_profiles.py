@@ -103,3 +103,54 @@ def test_blocks_of_features_and_dense_counts_make_no_difference(monkeypatch: pyt
     whole = fit_profiles(sp.csr_matrix(matrix), coordinates)
     monkeypatch.setattr("omicsglue.tl.profiles._FEATURES", 7)
     np.testing.assert_allclose(fit_profiles(matrix, coordinates).direction, whole.direction, atol=1e-9)
+
+
+def reads(
+    coordinates: np.ndarray, slope: np.ndarray, depth: np.ndarray, rng: np.random.Generator
+) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+    """Methylated and covered reads, whose rates have these slopes on the logit scale."""
+    covered = rng.poisson(depth)
+    rate = 1 / (1 + np.exp(-(0.8 + coordinates @ slope.T)))
+    rate = rng.beta(20 * rate, 20 * (1 - rate))
+    return sp.csr_matrix(rng.binomial(covered, rate).astype(np.float32)), sp.csr_matrix(covered)
+
+
+def test_slopes_of_rates_are_recovered_whatever_the_coverage() -> None:
+    rng = np.random.default_rng(5)
+    cells = 2_000
+    coordinates = rng.normal(size=(cells, 3))
+    slope = rng.normal(scale=0.5, size=(150, 3))
+    # every other feature is read more in one state: nothing of its rate
+    follows = np.exp(np.outer(coordinates[:, 0], np.resize([0, 1], 150)))
+    methylated, covered = reads(coordinates, slope, 2.0 * follows, rng)
+    unit = slope / np.linalg.norm(slope, axis=1, keepdims=True)
+    by_rate = fit_profiles(methylated, coordinates, coverage=covered)
+    by_count = fit_profiles(methylated, coordinates)
+    cosine = (by_rate.unit * unit).sum(axis=1)
+    assert np.quantile(cosine, 0.1) > 0.9
+    assert np.median((by_count.unit * unit).sum(axis=1)) < np.median(cosine) - 0.1
+    np.testing.assert_allclose(np.median(by_rate.size / np.linalg.norm(slope, axis=1)), 1, atol=0.2)
+
+
+def test_rates_of_few_reads_tell_little() -> None:
+    rng = np.random.default_rng(6)
+    coordinates = rng.normal(size=(1_000, 3))
+    slope = np.array([[0.5, -0.4, 0.3]]) * np.resize([1, -1], 300)[:, None]
+    depth = np.broadcast_to(np.repeat([0.01, 0.1, 1.0], 100), (1_000, 300))
+    methylated, covered = reads(coordinates, slope, depth, rng)
+    covered = sp.csr_matrix(covered)
+    few, some, many = np.split(fit_profiles(methylated, coordinates, coverage=covered).reliability, 3)
+    assert np.median(few) < 0.5 < np.median(some) < np.median(many)
+    assert np.median(many) > 0.9
+
+
+def test_rates_that_differ_between_batches_alone_have_no_profile() -> None:
+    rng = np.random.default_rng(7)
+    batch = np.repeat([0, 1], 500)
+    coordinates = rng.normal(size=(1_000, 2)) + batch[:, None]
+    covered = rng.poisson(5, size=(1_000, 100))
+    rate = np.where(batch[:, None] == 1, rng.uniform(0.2, 0.8, size=100), 0.5)
+    methylated = sp.csr_matrix(rng.binomial(covered, rate).astype(np.float32))
+    confounded = fit_profiles(methylated, coordinates, coverage=sp.csr_matrix(covered))
+    found = fit_profiles(methylated, coordinates, batch, coverage=sp.csr_matrix(covered))
+    assert np.median(found.size) < 0.3 * np.median(confounded.size)

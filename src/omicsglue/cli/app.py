@@ -12,6 +12,7 @@ from omicsglue.cli.data import demo, simulate
 from omicsglue.cli.failure import Speaker, interruptible, run_guarded
 from omicsglue.cli.graphs import graph_app
 from omicsglue.cli.links import links
+from omicsglue.cli.methylation import methylation
 from omicsglue.cli.runs import integrate, report, score
 
 app = typer.Typer(
@@ -21,7 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: no square bracket is taken for markup, and nothing heavy is loaded
     help="One embedding of single cells measured in different modalities, linked by a guidance graph.",
 )
-for command in (integrate, links, score, report, simulate, demo):
+for command in (integrate, links, score, report, methylation, simulate, demo):
     app.command()(interruptible(command))
 app.add_typer(graph_app, name="graph")
 

@@ -69,7 +69,11 @@ def integrate(
         ),
     ] = None,
     sign: Annotated[
-        Many, typer.Option(metavar="NAME=SIGN", help="Sign of its edges, 1 or -1. [default: 1]")
+        Many,
+        typer.Option(
+            metavar="NAME=SIGN",
+            help="Sign of its edges, 1 or -1. [default: column sign of var, -1 for methylation, else 1]",
+        ),
     ] = None,
     promoter: Annotated[
         int | None, typer.Option(metavar="BASES", help="Length of promoters. [default: 2000]")

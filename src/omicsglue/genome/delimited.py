@@ -97,11 +97,11 @@ def open_table(path: Path) -> TextTable:
         If the file is missing, empty, binary or damaged.
     """
     above: list[str] = []
-    with _told(path), _stream(path) as stream:
+    with _told(path), open_stream(path) as stream:
         lines = [line.decode("utf-8", "replace").rstrip("\r\n") for line in _head(stream)]
     if any("\0" in line for line in lines):
         raise InputError("this is a binary file", where=str(path), remedy=_GET_ANOTHER)
-    while lines and _is_comment(lines[0]):
+    while lines and is_comment(lines[0]):
         above.append(lines.pop(0))
     if not lines:
         raise InputError("the file holds no rows", where=str(path), remedy=_GET_ANOTHER)
@@ -139,7 +139,7 @@ def read_columns(table: TextTable, positions: Sequence[int]) -> pd.DataFrame:
     InputError
         If the file is damaged, or a line has fewer columns than are needed.
     """
-    with _told(table.path), _stream(table.path) as stream:
+    with _told(table.path), open_stream(table.path) as stream:
         rows = pd.read_csv(
             stream,
             sep=table.separator,
@@ -219,7 +219,8 @@ def _refuse(table: TextTable, rows: pd.DataFrame, bad: npt.NDArray[np.bool_], wh
     )
 
 
-def _is_comment(line: str) -> bool:
+def is_comment(line: str) -> bool:
+    """Tell whether a line is blank, a comment or a line for a genome browser."""
     return line.startswith(("#", "track ", "track\t", "browser ")) or not line.strip()
 
 
@@ -232,13 +233,13 @@ def _head(stream: IO[bytes]) -> Iterator[bytes]:
     rows = 0
     for number, line in enumerate(stream):
         yield line
-        rows += not _is_comment(line.decode("utf-8", "replace"))
+        rows += not is_comment(line.decode("utf-8", "replace"))
         if rows == 2 or number == _LINES_AHEAD:
             return
 
 
 @contextmanager
-def _stream(path: Path) -> Iterator[IO[bytes]]:
+def open_stream(path: Path) -> Iterator[IO[bytes]]:
     """Open a plain or gzip file; gzip is known by its first bytes, since files are often renamed."""
     with path.open("rb") as raw:
         packed = raw.read(2) == b"\x1f\x8b"

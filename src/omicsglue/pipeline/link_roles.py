@@ -12,7 +12,10 @@ from omicsglue.data.setup import read_setup
 from omicsglue.errors import InputError, OptionError, examples
 from omicsglue.graph import GuidanceGraph
 from omicsglue.graph.rules import coordinates
-from omicsglue.keys import CHROM, END, SIGN, START, TARGET
+from omicsglue.keys import CHROM, COVERAGE, END, SIGN, START, TARGET
+from omicsglue.pipeline.methylation import layers_of_reads
+from omicsglue.pipeline.options import IntegrateOptions
+from omicsglue.pp.methylation import HYPOMETHYLATION
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -52,10 +55,26 @@ def expected_sign(graph: GuidanceGraph, elements: AnnData) -> int:
     return -1 if len(signs) and signs.mean() < 0 else 1
 
 
+def layers_of(elements: AnnData, name: str) -> tuple[str | None, str | None]:
+    """Return the layers of counts and, of methylation by rate, of covered reads of a modality of a run."""
+    setup = read_setup(elements, name)
+    if setup.layer == HYPOMETHYLATION:
+        return setup.layer, None  # the scores that are linked, with a sign of their own
+    coverage = setup.coverage
+    options = IntegrateOptions.from_values(
+        {"likelihood": {name: setup.likelihood}, "layer": {name: setup.layer}}
+    )
+    reads = layers_of_reads(name, elements, options)
+    if reads is None:
+        return setup.layer, None
+    return reads if coverage is None else (reads[0], coverage)
+
+
 def detected(elements: AnnData, name: str, links: pd.DataFrame) -> pd.DataFrame:
     """Return the places of the elements in pairs, and in how many cells each was seen (`n_cells`)."""
     adata = elements[:, pd.unique(links[TARGET])]
-    layer = read_setup(elements, name).layer
+    layer, coverage = layers_of(elements, name)
+    layer = layer if coverage is None else coverage
     seen = sp.csc_matrix(adata.X if layer is None else adata.layers[layer]).getnnz(axis=0)
     places = coordinates(adata, name)
     return places.assign(n_cells=pd.Series(seen, index=adata.var_names).loc[places.index])

@@ -26,7 +26,7 @@ from omicsglue.pipeline.link_evidence import (
     read_sources,
 )
 from omicsglue.pipeline.link_outputs import LinkResults, check_place, write_results
-from omicsglue.pipeline.link_roles import detected, expected_sign, roles
+from omicsglue.pipeline.link_roles import detected, expected_sign, layers_of, roles
 from omicsglue.pipeline.record import Clock, peak_memory, versions
 from omicsglue.runs.folder import RunFolder
 from omicsglue.suggest import did_you_mean
@@ -238,6 +238,7 @@ class _Job:
         for name in self.targets:
             elements = self.modalities[name]
             other = read_setup(elements, name)
+            layer, coverage = layers_of(elements, name)
             found = regulatory_links(
                 self.rna,
                 elements,
@@ -247,9 +248,10 @@ class _Job:
                 promoter=options.promoter,
                 sign=expected_sign(self.graph, elements),
                 embeddings=self.members,
-                layers=(setup.layer, other.layer),
+                layers=(setup.layer, layer),
                 batch_keys=(setup.batch_key, other.batch_key),
                 names=(self.genes, name),
+                coverage=coverage,
                 correction=options.correction,
                 seed=options.seed,
                 threads=options.threads,
@@ -268,13 +270,14 @@ class _Job:
         setup, rows = read_setup(self.rna, self.genes), []
         for name, links in table.groupby("modality", sort=False):
             elements = self.modalities[str(name)]
-            layers = (setup.layer, read_setup(elements, str(name)).layer)
+            layer, coverage = layers_of(elements, str(name))
             scores = baseline_scores(
                 links,
                 self.rna,
                 elements,
                 methods=self.options.baselines,
-                layers=layers,
+                layers=(setup.layer, layer),
+                coverage=coverage,
                 seed=self.options.seed,
             ).add_prefix("baseline ")
             methods = ["score", *(["cosine"] if links["cosine"].notna().any() else []), *scores]

@@ -17,6 +17,7 @@ from omicsglue.errors import GraphError, OptionError, examples
 from omicsglue.genome import MatchReport, has_coordinates, read_annotation
 from omicsglue.keys import CHROM, END, HIGHLY_VARIABLE, START, STRAND
 from omicsglue.pipeline.coordinates import GENES, REGIONS, Kind, annotate, kind_of
+from omicsglue.pipeline.methylation import expression, genes_by_column, notes, with_signs
 from omicsglue.pipeline.notices import named, quiet
 from omicsglue.pipeline.options import IntegrateOptions, flag
 from omicsglue.pipeline.represent import represent, select
@@ -42,11 +43,14 @@ class Prepared:
         The guidance graph.
     matches
         How features were given coordinates, where they were.
+    notes
+        What else the owner of the data should know.
     """
 
     modalities: dict[str, AnnData]
     graph: guidance.GuidanceGraph
     matches: dict[str, MatchReport]
+    notes: tuple[str, ...] = ()
 
 
 def read_inputs(modalities: Given, options: IntegrateOptions) -> dict[str, AnnData]:
@@ -117,7 +121,8 @@ def prepare(
             representation = options.representation.get(name) or represent(name, adata, kinds[name], options)
         with quiet():  # the same checks have spoken already
             write_setup(adata, replace(options.setup(name), representation=representation), name)
-    return Prepared(modalities, built, matches)
+    said = notes(modalities, options, _genes(modalities, kinds, options)) if given is None else []
+    return Prepared(modalities, built, matches, tuple(said))
 
 
 def graph_of_all_features(
@@ -186,7 +191,8 @@ def build_graph(
     modalities
         With coordinates, and with the features that may be linked marked in ``var["highly_variable"]``.
     kinds
-        What their features are. The first that holds genes is taken for expression.
+        What their features are. The first that holds genes is taken for expression, unless
+        it is their methylation and another holds genes too.
     options
         Promoter, window and signs.
 
@@ -197,7 +203,7 @@ def build_graph(
     OptionError
         If a sign is given for the genes.
     """
-    genes = next((name for name, kind in kinds.items() if kind == GENES), None)
+    genes = _genes(modalities, kinds, options)
     if genes is None:
         raise GraphError(
             f"no modality holds genes: {', '.join(kinds)} hold regions of the genome",
@@ -229,7 +235,15 @@ def build_graph(
             others = modalities[name].var
             others = others[has_coordinates(others)]  # all of them: those of the selected genes are linked
             parts.append(_same_genes(tables[genes], others, (genes, name), options.sign.get(name, 1)))
-    return guidance.compose(*parts) if len(parts) > 1 else parts[0]
+    built = guidance.compose(*parts) if len(parts) > 1 else parts[0]
+    return with_signs(built, modalities, genes, options)
+
+
+def _genes(
+    modalities: Mapping[str, AnnData], kinds: Mapping[str, Kind], options: IntegrateOptions
+) -> str | None:
+    """Return the modality of expression: the first that holds genes, and not their methylation."""
+    return expression(modalities, [name for name, kind in kinds.items() if kind == GENES], options)
 
 
 def _same_genes(
@@ -241,6 +255,7 @@ def _same_genes(
     first = pd.Series(left.index, index=left.to_numpy())
     first = first[~first.index.duplicated()]
     partners = {str(feature): str(gene) for feature, gene in right.map(first).dropna().items()}
+    partners = genes_by_column(genes, others) | partners  # a promoter lies elsewhere than its gene
     if not partners:
         raise GraphError(
             f"no gene of {names[1]} ({examples(others.index, 3)}) is among the selected ones of {names[0]} "

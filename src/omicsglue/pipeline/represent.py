@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from omicsglue.errors import InputError
 from omicsglue.keys import HIGHLY_VARIABLE, LSI, PCA
 from omicsglue.pipeline.coordinates import GENES, REGIONS, Kind
+from omicsglue.pipeline.methylation import layers_of_reads
 from omicsglue.pipeline.options import IntegrateOptions
 from omicsglue.pp.features import select_features
 from omicsglue.pp.lsi import lsi
 from omicsglue.pp.measured import are_complete_counts, pca_measured, select_measured
+from omicsglue.pp.methylation import methylation_pca, select_methylation, variable_rates
+from omicsglue.pp.methylation_reads import methylated_reads
 from omicsglue.pp.pca import pca
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
+MOST_REGIONS = 5000  # of methylation, the most variable ones, in a representation
+
 
 def select(name: str, adata: AnnData, kind: Kind, options: IntegrateOptions) -> None:
-    """Mark variable genes, and regions that are seen at all."""
+    """Mark variable genes, and regions that are seen at all; methylation by rate."""
     n_top, setup = options.n_genes if kind == GENES else None, options.setup(name)
+    reads = layers_of_reads(name, adata, options)
+    if reads is not None:
+        with _called(name):
+            select_methylation(adata, n_top, layer=reads[0], coverage=reads[1])
+        return
     if are_complete_counts(adata, setup):
-        selected = select_features(adata, n_top, layer=options.layer.get(name))
+        selected = select_features(adata, n_top, layer=setup.layer)
     else:
         selected = select_measured(adata, setup, n_top, where=name)
     if not selected.any():
@@ -30,17 +42,29 @@ def select(name: str, adata: AnnData, kind: Kind, options: IntegrateOptions) -> 
 
 def represent(name: str, adata: AnnData, kind: Kind, options: IntegrateOptions) -> str:
     """Compute what the encoder sees, and return its key."""
-    layer, size, seed = options.layer.get(name), options.n_components, options.seed
-    setup = options.setup(name)
-    if not are_complete_counts(adata, setup):
-        modelled = adata.var[HIGHLY_VARIABLE].to_numpy()
-        pca_measured(adata, setup, size, features=modelled, seed=seed, where=name)
+    size, seed, setup = options.n_components, options.seed, options.setup(name)
+    reads = layers_of_reads(name, adata, options)
+    variable = adata.var[HIGHLY_VARIABLE].to_numpy()
+    if reads is None and not are_complete_counts(adata, setup):
+        pca_measured(adata, setup, size, features=variable, seed=seed, where=name)
         return PCA
-    try:
+    with _called(name):
+        if reads is not None:
+            if kind == REGIONS:
+                variable = variable_rates(methylated_reads(adata, *reads, name), MOST_REGIONS)
+            methylation_pca(adata, size, features=variable, layer=reads[0], coverage=reads[1], seed=seed)
+            return PCA
         if kind == REGIONS:
-            lsi(adata, size, layer=layer, seed=seed)
+            lsi(adata, size, layer=setup.layer, seed=seed)
             return LSI
-        pca(adata, size, features=adata.var[HIGHLY_VARIABLE].to_numpy(), layer=layer, seed=seed)
+        pca(adata, size, features=variable, layer=setup.layer, seed=seed)
         return PCA
+
+
+@contextmanager
+def _called(name: str) -> Iterator[None]:
+    """Put the name of the modality before what an error is about."""
+    try:
+        yield
     except InputError as error:
         raise InputError(error.what, where=f"{name}, {error.where}", remedy=error.remedy) from error

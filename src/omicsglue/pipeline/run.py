@@ -221,6 +221,8 @@ class _Job:
 
         for name, match in prepared.matches.items():
             self.reporter.message(f"{name}: {str(match).replace(chr(10), '; ')}")
+        for note in prepared.notes:
+            self.reporter.message(note)
         most = max(adata.n_obs for adata in prepared.modalities.values())
         model = GLUE(prepared.modalities, prepared.graph, self.options.recipe(most))
         self.reporter.message(f"guidance graph: {str(model.graph_report).replace(chr(10), '; ')}")

@@ -71,7 +71,7 @@ def pca(
             where="pca",
             remedy="check the step that made or filtered these data",
         )
-    x, varying = _standardised(log_counts)
+    x, varying = standardised(log_counts)
     if not varying:
         raise InputError(
             "no feature differs between cells", where="pca", remedy="check that the right matrix was chosen"
@@ -108,7 +108,7 @@ def components_of(x: Floats, varying: int, components: int, seed: int) -> Floats
     return shrunken_scores(scores, singular, noise_edge(shape), shape, "PCA")
 
 
-def _standardised(x: sp.csr_matrix) -> tuple[Floats, int]:
+def standardised(x: sp.csr_matrix) -> tuple[Floats, int]:
     """Return columns of mean 0 and deviation 1, dense, and how many of them differ between cells at all."""
     dense = x.toarray()
     mean = dense.mean(axis=0, dtype=np.float64)

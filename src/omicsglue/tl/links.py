@@ -48,6 +48,7 @@ class _Cells:
     names: tuple[str, str]
     layers: tuple[str | None, str | None]
     batches: tuple[str | None, str | None]
+    coverage: str | None = None  # layer of the elements
 
     @property
     def both(self) -> list[tuple[AnnData, str, str | None, str | None]]:
@@ -68,6 +69,7 @@ def regulatory_links(
     layers: tuple[str | None, str | None] = (None, None),
     batch_keys: tuple[str | None, str | None] = (None, None),
     names: tuple[str, str] = ("rna", "atac"),
+    coverage: str | None = None,
     correction: str = "strata",
     seed: int = 0,
     threads: int | None = None,
@@ -104,6 +106,8 @@ def regulatory_links(
         ``obs`` columns of experimental batches of the two modalities.
     names
         Names of the two modalities, for messages and the column `modality`.
+    coverage
+        Layer with the covered reads of elements that are methylated ones, whose rates are then taken.
     correction
         ``"strata"`` (false discovery rate over strata, each with its own share of nulls), ``"storey"`` or
         ``"bh"`` (Benjamini-Hochberg on the p-values).
@@ -140,7 +144,7 @@ def regulatory_links(
     >>> links[links["q_value"] < 0.1]  # doctest: +SKIP
     """
     _check_options(sign, correction, embeddings)
-    cells = _Cells(genes, elements, names, layers, batch_keys)
+    cells = _Cells(genes, elements, names, layers, batch_keys, coverage)
     _check_keys(cells, embeddings)
     candidates = candidate_pairs(
         coordinates(genes, names[0]),
@@ -218,9 +222,15 @@ def _problem(cells: _Cells, candidates: Candidates, sign: int, key: str, seed: i
     """Return the regression of every gene on its candidates, in one member's embedding."""
     axes = joint_axes({name: adata.obsm[key] for adata, name, _, _ in cells.both})
     of_genes, of_elements = (
-        fit_profiles(_counts(adata, layer, table.index), axes[name], _batch_codes(adata, batch), seed=seed)
-        for (adata, name, layer, batch), table in zip(
-            cells.both, (candidates.genes, candidates.elements), strict=True
+        fit_profiles(
+            _counts(adata, layer, table.index),
+            axes[name],
+            _batch_codes(adata, batch),
+            coverage=None if coverage is None else _counts(adata, coverage, table.index),
+            seed=seed,
+        )
+        for (adata, name, layer, batch), table, coverage in zip(
+            cells.both, (candidates.genes, candidates.elements), (None, cells.coverage), strict=True
         )
     )
     length = np.sqrt(axes[cells.names[0]].shape[1])
@@ -325,3 +335,9 @@ def _check_keys(cells: _Cells, embeddings: Sequence[str]) -> None:
             raise InputError(
                 f"obs has no column {batch!r}", where=name, remedy=f"choose among: {examples(adata.obs)}"
             )
+    if cells.coverage is not None and cells.coverage not in cells.elements.layers:
+        raise InputError(
+            f"there is no layer {cells.coverage!r} of covered reads",
+            where=cells.names[1],
+            remedy=f"choose among: {examples(cells.elements.layers)}",
+        )

@@ -115,3 +115,28 @@ def log_normalised(totals: sp.csr_matrix, *, scale: float = 1e4) -> sp.csr_matri
     depth = np.asarray(totals.sum(axis=1)).ravel()
     factor = np.divide(scale, depth, out=np.zeros_like(depth), where=depth > 0)
     return sp.csr_matrix((sp.diags(factor) @ totals).log1p())
+
+
+def log_rates(methylated: sp.csr_matrix, covered: sp.csr_matrix) -> sp.csr_matrix:
+    """Return the logarithm of rates relative to each metacell's own level, float64, metacells x features.
+
+    One read of the level is added, so that few reads tell little; what no read covers is 0, the level.
+
+    Parameters
+    ----------
+    methylated, covered
+        Reads added up by :func:`aggregate`.
+
+    Examples
+    --------
+    >>> log_rates(sp.csr_matrix([[3.0, 0.0, 0.0]]), sp.csr_matrix([[3.0, 3.0, 0.0]])).toarray().round(3)
+    array([[ 0.56 , -1.386,  0.   ]])
+    """
+    sums = [np.asarray(each.sum(axis=1)).ravel() for each in (methylated, covered)]
+    level = np.clip(sums[0] / np.maximum(sums[1], 1), 1e-6, 1)
+    reads = sp.csr_matrix(covered)
+    row = np.repeat(np.arange(reads.shape[0]), np.diff(reads.indptr))
+    inside = sp.csr_matrix(reads.copy())
+    inside.data = np.asarray(methylated[row, reads.indices]).ravel()
+    inside.data = np.log((inside.data + level[row]) / (reads.data + 1) / level[row])
+    return inside

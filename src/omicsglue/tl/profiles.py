@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,7 @@ CELLS_IN_METACELL = 10
 MOST_METACELLS = 300
 _FEATURES, _NEWTON_STEPS, _LONGEST_STEP = 4096, 6, 1.5
 _DISPERSION = 0.1  # of metacell counts, before it is estimated
+_CORRELATION = 0.05  # of the reads of a metacell at a feature, before it is estimated
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,17 @@ def joint_axes(embeddings: Mapping[str, npt.NDArray[np.floating]]) -> dict[str, 
 
 
 def fit_profiles(
-    counts: Counts, coordinates: Floats, batch: Codes | None = None, *, seed: int = 0
+    counts: Counts,
+    coordinates: Floats,
+    batch: Codes | None = None,
+    *,
+    coverage: Counts | None = None,
+    seed: int = 0,
 ) -> Profiles:
     """Fit the profile of every feature: a log-linear negative binomial regression on the coordinates.
+
+    With `coverage` it is a regression of rates: a beta-binomial one on the logit scale, with the level of the
+    metacell over all features in place of its depth. The fewer reads cover a feature, the less it tells.
 
     Cells are first added up to metacells (k-means on the coordinates, each batch by itself). The regression
     has a normal prior on its coefficients and an offset for each batch and feature; it is fitted by Newton's
@@ -103,6 +113,8 @@ def fit_profiles(
         What :func:`joint_axes` returned, cells x axes.
     batch
         Codes of experimental batches, int64, shape ``(cells,)``.
+    coverage
+        Covered reads, cells x features, where `counts` are the methylated ones of them.
     seed
         Seed of the k-means.
 
@@ -117,12 +129,18 @@ def fit_profiles(
     of_batch = np.zeros(len(size), dtype=np.int64) if batch is None else _batch_of(group, batch)
     by_feature = sp.csc_matrix(counts, dtype=np.float64)
     depth = members @ np.asarray(by_feature.sum(axis=1)).ravel()
+    covered = None if coverage is None else sp.csc_matrix(coverage, dtype=np.float64)
+    reads = depth if covered is None else members @ np.asarray(covered.sum(axis=1)).ravel()
     direction = np.zeros((by_feature.shape[1], coordinates.shape[1]))
     length = np.zeros(len(direction))
     for start in range(0, len(direction), _FEATURES):
         block = slice(start, start + _FEATURES)
         total = (members @ by_feature[:, block]).toarray().T
-        slope, uncertain = _regress(total, _expected(total, depth, of_batch), design)
+        family: _Family = _CountFamily(_expected(total, depth, of_batch))
+        if covered is not None:
+            held = (members @ covered[:, block]).toarray().T
+            family = _RateFamily(held, _expected_logit(total, held, (depth, reads), of_batch))
+        slope, uncertain = _regress(total, family, design)
         length[block] = np.sqrt(np.square(slope).sum(axis=1))
         spread = np.sqrt(np.square(slope).sum(axis=1) + uncertain)
         direction[block] = slope / spread[:, None]
@@ -164,19 +182,98 @@ def _expected(total: Floats, depth: Floats, batch: Codes) -> Floats:
     return expected
 
 
-def _regress(total: Floats, expected: Floats, design: Floats) -> tuple[Floats, Floats]:
+def _expected_logit(total: Floats, covered: Floats, sums: tuple[Floats, Floats], batch: Codes) -> Floats:
+    """Return the logit of the rates expected of metacells if they differed in level and batch alone."""
+    overall = sums[0].sum() / max(sums[1].sum(), 1.0)
+    rate = (total.sum(axis=1) + overall / 2) / (covered.sum(axis=1) + 0.5)
+    expected = np.empty_like(total)
+    for code in np.unique(batch):
+        here = batch == code
+        # half a read of what is known of all batches is added
+        of_batch = (total[:, here].sum(axis=1) + rate / 2) / (covered[:, here].sum(axis=1) + 0.5)
+        level = (sums[0][here] + overall / 2) / (sums[1][here] + 0.5)
+        of_all = (sums[0][here].sum() + overall / 2) / (sums[1][here].sum() + 0.5)
+        expected[:, here] = _logit(of_batch)[:, None] + _logit(level) - _logit(of_all)
+    return expected
+
+
+def _logit(rate: Floats) -> Floats:
+    p = np.clip(rate, 1e-6, 1 - 1e-6)
+    return np.asarray(np.log(p / (1 - p)), dtype=np.float64)
+
+
+class _Family(Protocol):
+    """How totals of metacells are distributed around a linear predictor."""
+
+    @property
+    def first_dispersion(self) -> float:
+        """The dispersion before it is estimated."""
+
+    def curve(self, linear: Floats) -> tuple[Floats, Floats]:
+        """Return means, and their derivatives by the linear predictor, features x metacells."""
+
+    def weight(self, mean: Floats, dispersion: Floats) -> Floats:
+        """Return by how much less a metacell counts than without overdispersion."""
+
+    def dispersion(self, total: Floats, mean: Floats) -> Floats:
+        """Estimate the dispersion of each feature by moments, shape ``(features, 1)``."""
+
+
+@dataclass(frozen=True)
+class _CountFamily:
+    """Negative binomial counts, of which `expected` are expected without slopes."""
+
+    expected: Floats
+    first_dispersion: float = _DISPERSION
+
+    def curve(self, linear: Floats) -> tuple[Floats, Floats]:
+        mean = self.expected * np.exp(np.clip(linear, -20, 20))
+        return mean, mean
+
+    def weight(self, mean: Floats, dispersion: Floats) -> Floats:
+        return np.asarray(1 / (1 + dispersion * mean), dtype=np.float64)
+
+    def dispersion(self, total: Floats, mean: Floats) -> Floats:
+        excess = (np.square(total - mean) - mean).sum(axis=1, keepdims=True)
+        return np.asarray(np.clip(excess / np.square(mean).sum(axis=1, keepdims=True), 1e-3, 10))
+
+
+@dataclass(frozen=True)
+class _RateFamily:
+    """Beta-binomial reads out of `covered`, whose rates have the logit `expected` without slopes."""
+
+    covered: Floats
+    expected: Floats
+    first_dispersion: float = _CORRELATION
+
+    def curve(self, linear: Floats) -> tuple[Floats, Floats]:
+        rate = 1 / (1 + np.exp(-np.clip(self.expected + linear, -20, 20)))
+        mean = self.covered * rate
+        return mean, mean * (1 - rate)
+
+    def weight(self, mean: Floats, dispersion: Floats) -> Floats:
+        return np.asarray(1 / (1 + dispersion * np.maximum(self.covered - 1, 0)), dtype=np.float64)
+
+    def dispersion(self, total: Floats, mean: Floats) -> Floats:
+        variance = mean * (1 - mean / np.maximum(self.covered, 1))
+        excess = (np.square(total - mean) - variance).sum(axis=1, keepdims=True)
+        scale = (np.maximum(self.covered - 1, 0) * variance).sum(axis=1, keepdims=True)
+        return np.asarray(np.clip(excess / np.maximum(scale, 1e-12), 1e-3, 0.5))
+
+
+def _regress(total: Floats, family: _Family, design: Floats) -> tuple[Floats, Floats]:
     """Return slopes, features x axes, and the sums over axes of their posterior variances."""
     width = design.shape[1]
     products = (design[:, :, None] * design[:, None, :]).reshape(len(design), -1)
     precision = np.diag([1e-6] + [PRIOR_PRECISION] * (width - 1))
     beta = np.zeros((len(total), width))
-    dispersion = np.full((len(total), 1), _DISPERSION)
+    dispersion = np.full((len(total), 1), family.first_dispersion)
     for step in range(_NEWTON_STEPS):
-        mean = expected * np.exp(np.clip(beta @ design.T, -20, 20))
+        mean, steepness = family.curve(beta @ design.T)
         if step == _NEWTON_STEPS // 2:
-            dispersion = _dispersion(total, mean)
-        weight = 1 / (1 + dispersion * mean)
-        hessian = ((mean * weight) @ products).reshape(-1, width, width) + precision
+            dispersion = family.dispersion(total, mean)
+        weight = family.weight(mean, dispersion)
+        hessian = ((steepness * weight) @ products).reshape(-1, width, width) + precision
         gradient = ((total - mean) * weight) @ design - beta @ precision
         change = np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
         longest = np.abs(change).max(axis=1, keepdims=True)
@@ -184,9 +281,3 @@ def _regress(total: Floats, expected: Floats, design: Floats) -> tuple[Floats, F
     variance = np.linalg.inv(hessian)
     uncertain: Floats = np.trace(variance, axis1=1, axis2=2) - variance[:, 0, 0]
     return beta[:, 1:], uncertain
-
-
-def _dispersion(total: Floats, mean: Floats) -> Floats:
-    """Estimate the dispersion of each feature by moments, shape ``(features, 1)``."""
-    excess = (np.square(total - mean) - mean).sum(axis=1, keepdims=True)
-    return np.asarray(np.clip(excess / np.square(mean).sum(axis=1, keepdims=True), 1e-3, 10))

@@ -18,7 +18,7 @@ from omicsglue.suggest import did_you_mean, listed
 from omicsglue.tl.baselines.cicero import coaccessibility, is_installed
 from omicsglue.tl.baselines.correlation import spearman
 from omicsglue.tl.baselines.regression import lasso
-from omicsglue.tl.metacells import Counts, aggregate, joint_metacells, log_normalised
+from omicsglue.tl.metacells import Counts, aggregate, joint_metacells, log_normalised, log_rates
 from omicsglue.tl.places import places_of, promoters_of
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def baseline_scores(
     metacells: int = 200,
     methods: Sequence[str] | None = None,
     layers: tuple[str | None, str | None] = (None, None),
+    coverage: str | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Score candidate pairs by methods that know neither model nor guidance graph.
@@ -75,6 +76,8 @@ def baseline_scores(
         :func:`coaccessibility`). By default all that can run here.
     layers
         Layers that hold the counts of `rna` and `atac`; ``None`` is ``X``.
+    coverage
+        Layer with the covered reads of elements that are methylated ones; their rates are taken then.
     seed
         Seed of metacells, folds and windows.
 
@@ -99,7 +102,7 @@ def baseline_scores(
     chosen = _methods(methods)
     columns = {"distance": _nearness(links)} if "distance" in chosen else {}
     if set(chosen) - {"distance"}:
-        problem = _problem(links, rna, atac, embedding, metacells, layers, seed)
+        problem = _problem(links, rna, atac, embedding, metacells, (*layers, coverage), seed)
         if {"spearman", "lasso"} & set(chosen):
             both = _in_both(problem)
             pairs = (problem.gene, problem.element)
@@ -143,7 +146,7 @@ def _problem(
     atac: AnnData,
     embedding: str,
     metacells: int,
-    layers: tuple[str | None, str | None],
+    layers: tuple[str | None, str | None, str | None],
     seed: int,
 ) -> _Problem:
     gene = _columns_of(links, SOURCE, rna)
@@ -154,10 +157,17 @@ def _problem(
         seed=seed,
     )
     number = max(int(each.max()) for each in group.values()) + 1
-    values = [
-        log_normalised(aggregate(_counts(data, layer, name), group[name], number))
-        for data, layer, name in zip((rna, atac), layers, group, strict=True)
+    totals = [
+        aggregate(_counts(data, layer, name), group[name], number)
+        for data, layer, name in zip((rna, atac), layers[:2], group, strict=True)
     ]
+    values = [log_normalised(totals[0])]
+    if layers[2] is None:
+        values.append(log_normalised(totals[1]))
+    else:
+        values.append(
+            log_rates(totals[1], aggregate(_counts(atac, layers[2], "atac"), group["atac"], number))
+        )
     cells = [np.bincount(each, minlength=number) for each in group.values()]
     return _Problem(values[0], values[1], gene, element, cells[0], cells[1])
 
