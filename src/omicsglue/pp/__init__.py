@@ -1,10 +1,11 @@
-"""Preparation: coordinates, feature selection, representations; for the rest there is scanpy."""
+"""Preparation: coordinates, feature selection, PCA, LSI and CLR; for the rest there is scanpy."""
 
 from __future__ import annotations
 
 from omicsglue.pp.annotate import annotate_genes, annotate_peaks
+from omicsglue.pp.clr import clr
 from omicsglue.pp.features import detection, select_features
 from omicsglue.pp.lsi import lsi
 from omicsglue.pp.pca import pca
 
-__all__ = ["annotate_genes", "annotate_peaks", "detection", "lsi", "pca", "select_features"]
+__all__ = ["annotate_genes", "annotate_peaks", "clr", "detection", "lsi", "pca", "select_features"]
