@@ -44,7 +44,7 @@ _ANTI = re.compile(r"^anti[-_. ]")
 
 
 def plain(name: str) -> str:
-    """Return a name in lower case, with Greek letters as Latin ones and without anything but letters and digits.
+    """Return the letters and digits of a name, in lower case and with Greek letters as Latin ones.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def candidate_keys(name: str) -> Iterator[str]:
 
 
 def has_mark(name: str) -> bool:
-    """Tell whether a name says by prefix or suffix that it is that of an antibody (``adt_``, ``TotalSeq``)."""
+    """Tell whether a name is marked as that of an antibody (``adt_``, ``TotalSeq``)."""
     lower = _latin(name)
     return re.match(r"(?:anti|adt|ab|abseq|prot|protein)[-_. :]", lower) is not None or bool(
         _AFTER.search(lower)

@@ -18,7 +18,7 @@ PROTEIN, GENES = "protein", "genes"
 BY_COLUMN, BY_USER, BY_TABLE, BY_SYMBOL = "column of var", "your table", "marker table", "gene symbol"
 
 Table = Mapping[str, str | Sequence[str]] | pd.DataFrame | str | Path
-"""A user's proteins and their genes: a mapping, a table with columns ``protein`` and ``gene``, or its file."""
+"""A user's proteins and genes: a mapping, a table with columns ``protein`` and ``gene``, or its file."""
 
 _MARKERS = "surface_markers.tsv"
 _SHORTEST = 3  # a gene symbol of two letters says too little
@@ -75,7 +75,9 @@ class ProteinReport:
             text += f"\nwithout a gene in the data, seen by the encoder only: {self._described()}"
         if self.renamed:
             one, other = next(iter(self.renamed.items()))
-            text += f"\n{len(self.renamed):,} have the name of a gene and are called {other} for {one}, and so on"
+            text += (
+                f"\n{len(self.renamed):,} have the name of a gene and are called {other} for {one}, and so on"
+            )
         return text
 
     def _described(self) -> str:
@@ -112,7 +114,7 @@ def protein_genes(
         Genes in the data; or a mapping from further names and ids to the names in the data.
     table
         Proteins and genes that extend and override the markers: ``{"CD3": ["CD3E", "CD3D"]}``, a table with
-        the columns ``protein`` and ``gene`` (several rows, or genes separated by ``;``), or a text file of it.
+        the columns ``protein`` and ``gene`` (several rows, or genes separated by ``;``), or its file.
     columns
         For each protein, columns with names or ids of genes, rows in the order of `names`.
 
@@ -186,9 +188,7 @@ def looks_like_panel(names: Sequence[str]) -> bool:
     table, symbols = markers(), _marker_symbols()
     known = sum(has_mark(name) or is_isotype(name) or _first(name, table) is not None for name in names)
     alone = sum(
-        has_mark(name)
-        or is_isotype(name)
-        or (_first(name, table) is not None and plain(name) not in symbols)
+        has_mark(name) or is_isotype(name) or (_first(name, table) is not None and plain(name) not in symbols)
         for name in names
     )
     return known >= 0.5 * len(names) and alone >= 0.2 * len(names)
@@ -246,7 +246,11 @@ def read_protein_table(table: Table) -> dict[str, tuple[str, ...]]:
         )
     proteins, genes = (rows[name].astype(str) for name in chosen)
     return _joined(
-        [(protein, gene) for protein, made_by in zip(proteins, genes, strict=True) for gene in _listed(made_by)],
+        [
+            (protein, gene)
+            for protein, made_by in zip(proteins, genes, strict=True)
+            for gene in _listed(made_by)
+        ],
         where,
     )
 

@@ -1,9 +1,9 @@
 """Guidance graphs: what is known beforehand of how features of different modalities belong together.
 
 A `GuidanceGraph` has the features of all modalities as vertices and signed, weighted edges between them.
-It comes from genome coordinates (`from_genome`), names (`by_name`, `from_proteins`), tables (`from_table`, `read_graph`)
-or networkx (`from_networkx`); `compose` unites several, `check` compares one with the data,
-`write_graph` keeps it.
+It comes from genome coordinates (`from_genome`), names (`by_name`, `from_proteins`), tables
+(`from_table`, `read_graph`) or networkx (`from_networkx`); `compose` unites several, `check` compares
+one with the data, `write_graph` keeps it.
 """
 
 from __future__ import annotations

@@ -90,13 +90,15 @@ def protein_graph(
     known = [str(gene) for gene in genes]
     among = set(known)
     partners = {
-        protein: kept for protein, made_by in report.genes.items() if (kept := [g for g in made_by if g in among])
+        protein: kept
+        for protein, made_by in report.genes.items()
+        if (kept := [g for g in made_by if g in among])
     }
     if not partners:
         proteins = [*report.genes, *report.unmatched]
         raise GraphError(
-            f"none of the {report.n_features:,} proteins ({examples(proteins or report.isotypes, 3)}) has its gene "
-            f"among the {len(known):,} genes ({examples(known, 3)})",
+            f"none of the {report.n_features:,} proteins ({examples(proteins or report.isotypes, 3)}) has "
+            f"its gene among the {len(known):,} genes ({examples(known, 3)})",
             where=where,
             remedy="say which gene makes which protein with --protein-genes table.tsv (columns protein and "
             "gene), and check that genes have names, not ids",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from omicsglue.errors import InputError
-from omicsglue.keys import HIGHLY_VARIABLE, LSI, PCA
-from omicsglue.pipeline.coordinates import GENES, REGIONS, Kind
+from omicsglue.keys import CLR, HIGHLY_VARIABLE, LSI, PCA
+from omicsglue.pipeline.coordinates import GENES, PROTEINS, REGIONS, Kind
 from omicsglue.pipeline.options import IntegrateOptions
+from omicsglue.pp.clr import clr
 from omicsglue.pp.features import select_features
 from omicsglue.pp.lsi import lsi
 from omicsglue.pp.pca import pca
@@ -31,6 +32,9 @@ def represent(name: str, adata: AnnData, kind: Kind, options: IntegrateOptions) 
         if kind == REGIONS:
             lsi(adata, size, layer=layer, seed=seed)
             return LSI
+        if kind == PROTEINS:
+            clr(adata, layer=layer)
+            return CLR
         pca(adata, size, features=adata.var[HIGHLY_VARIABLE].to_numpy(), layer=layer, seed=seed)
         return PCA
     except InputError as error:

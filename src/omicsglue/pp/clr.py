@@ -48,9 +48,9 @@ def clr(
     axis
         Over what the mean is taken.
     isotypes
-        Antibodies that bind nothing on purpose, known by their names: left out (``"drop"``), kept, or left out
-        after a straight line of each protein on their mean was taken off (``"regress"``), which removes what
-        sticks to a cell unspecifically.
+        Antibodies that bind nothing on purpose, known by their names: left out (``"drop"``), kept, or left
+        out after a straight line of each protein on their mean was taken off (``"regress"``), which removes
+        what sticks to a cell unspecifically.
     key_added
         Key of ``obsm``.
 
@@ -98,24 +98,29 @@ def clr(
     values = logged[:, chosen]
     values -= values.mean(axis=1 if axis == "cells" else 0, keepdims=True)
     if isotypes == "regress":
-        values = _without_background(values, logged, control)
+        depth = logged[:, ~control].mean(axis=1) if axis == "cells" else 0.0
+        values = _without_background(values, _background(logged, control) - depth)
     result = np.ascontiguousarray(values, dtype=np.float32)
     adata.obsm[key_added] = result
     return result
 
 
-def _without_background(
-    values: npt.NDArray[np.float64], logged: npt.NDArray[np.float64], control: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.float64]:
-    """Take off each protein's straight line on the mean of the isotype controls, each scaled as the values are."""
+def _background(logged: npt.NDArray[np.float64], control: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """Return the mean of the isotype controls of each cell."""
     if not control.any():
         raise InputError(
             "no antibody is an isotype control by its name, so there is no background to regress on",
             where="clr",
             remedy="use isotypes='drop', or name the controls so (IgG1 isotype control, for example)",
         )
-    ground = logged[:, control].mean(axis=1) - logged[:, ~control].mean(axis=1)
-    ground -= ground.mean()
+    return np.asarray(logged[:, control].mean(axis=1), dtype=np.float64)
+
+
+def _without_background(
+    values: npt.NDArray[np.float64], background: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Take off each protein's straight line on the background of the cells."""
+    ground = background - background.mean()
     spread = float(ground @ ground)
     if spread == 0:
         return values
