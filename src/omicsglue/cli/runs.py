@@ -45,7 +45,9 @@ def integrate(
     ] = None,
     representation: Annotated[
         Many,
-        typer.Option(metavar="NAME=KEY", help="obsm key for the encoder. [default: PCA or LSI is computed]"),
+        typer.Option(
+            metavar="NAME=KEY", help="obsm key for the encoder. [default: PCA, LSI or CLR is computed]"
+        ),
     ] = None,
     batch_key: Annotated[Many, typer.Option(metavar="NAME=COLUMN", help="obs column of batches.")] = None,
     label_key: Annotated[
@@ -62,6 +64,20 @@ def integrate(
     ] = None,
     sign: Annotated[
         Many, typer.Option(metavar="NAME=SIGN", help="Sign of its edges, 1 or -1. [default: 1]")
+    ] = None,
+    kind: Annotated[
+        Many,
+        typer.Option(
+            metavar="NAME=KIND",
+            help="What its features are: genes, regions or proteins. [default: told by the data]",
+        ),
+    ] = None,
+    protein_genes: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Columns protein and gene: which gene makes which protein, beyond common surface markers.",
+        ),
     ] = None,
     promoter: Annotated[
         int | None, typer.Option(metavar="BASES", help="Length of promoters. [default: 2000]")
@@ -120,6 +136,8 @@ def integrate(
         "batch_key": named(batch_key, "--batch-key"),
         "label_key": named(label_key, "--label-key"),
         "sign": numbers(named(sign, "--sign"), "--sign", int),
+        "kind": named(kind, "--kind"),
+        "protein_genes": None if protein_genes is None else str(protein_genes),
         "pairing": pairing,
         "promoter": promoter,
         "window": window,

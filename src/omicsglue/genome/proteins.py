@@ -262,7 +262,7 @@ def _rows(path: Path) -> pd.DataFrame:
     with readable(path):
         try:
             with path.open(encoding="utf-8-sig") as stream:
-                first = stream.readline()
+                first = next((line for line in stream if not line.startswith("#")), "")
             separator = "\t" if "\t" in first else ","
             return pd.read_csv(path, sep=separator, dtype=str, comment="#", keep_default_na=False)
         except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
