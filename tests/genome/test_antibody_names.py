@@ -42,7 +42,7 @@ def test_the_literal_name_goes_before_what_is_taken_off() -> None:
     keys = list(candidate_keys("CD66a/c/e"))
     assert keys[0] == "cd66ace"
     assert keys.index("cd66ace") < keys.index("cd66a")
-    assert list(candidate_keys("PD-1"))[0] == "pd1"
+    assert next(iter(candidate_keys("PD-1"))) == "pd1"
     assert len(set(keys)) == len(keys)
     assert list(candidate_keys("--")) == []
 
