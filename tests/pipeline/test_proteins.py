@@ -16,7 +16,7 @@ from omicsglue.genome import ProteinReport
 from omicsglue.pipeline.options import IntegrateOptions
 from omicsglue.pipeline.prepare import Prepared, graph_of_all_features, prepare, read_inputs
 from omicsglue.pipeline.proteins import holds_proteins
-from omicsglue.pp import clr
+from omicsglue.pp import clr, pca, select_features
 from omicsglue.runs import RunFolder
 from whole_runs import quick, small_data
 
@@ -80,8 +80,16 @@ def test_the_genes_of_proteins_are_modelled_however_little_they_vary(blood: dict
     few = prepared(blood, n_genes=3)
     assert edges(few) == edges(prepared(blood))
     modelled = few.modalities["rna"].var_names[few.modalities["rna"].var["highly_variable"]]
-    assert set(GENES) <= set(modelled)
-    assert len(modelled) <= len(GENES) + 3
+    assert set(modelled) == set(GENES)  # and no others: the encoder alone sees them
+
+
+def test_the_encoder_sees_variable_genes_that_are_not_modelled(blood: dict[str, ad.AnnData]) -> None:
+    rna = blood["rna"].copy()
+    genes = select_features(rna, 30) | rna.var_names.isin(GENES)
+    expected = pca(rna, features=genes)
+    found = prepared(blood, n_genes=30)
+    np.testing.assert_array_equal(found.modalities["rna"].obsm["X_pca"], expected)
+    assert set(found.graph.vertices) == {*GENES, *found.matches["adt"].genes}  # type: ignore[union-attr]
 
 
 def test_annotation_changes_nothing_for_proteins(blood: dict[str, ad.AnnData], folder: Path) -> None:

@@ -20,7 +20,7 @@ from omicsglue.keys import CHROM, END, HIGHLY_VARIABLE, START, STRAND
 from omicsglue.pipeline.coordinates import GENES, PROTEINS, REGIONS, Kind, annotate
 from omicsglue.pipeline.notices import named, quiet
 from omicsglue.pipeline.options import LIKELIHOOD, IntegrateOptions, flag
-from omicsglue.pipeline.proteins import apart, check_protein_genes, find_genes, keep_genes, kinds_of
+from omicsglue.pipeline.proteins import apart, check_protein_genes, find_genes, kinds_of, model_genes
 from omicsglue.pipeline.represent import represent, select
 from omicsglue.runs.folder import shell
 
@@ -115,12 +115,14 @@ def prepare(
     proteins = find_genes(modalities, kinds, options) if given is None else {}
     for name, adata in modalities.items():
         select(name, adata, kinds[name], options)
-    keep_genes(modalities, kinds, proteins, options)
+    seen = model_genes(modalities, kinds, proteins, options)
     built = given if given is not None else build_graph(modalities, kinds, options, proteins)
     guidance.check(built, {name: adata.var_names for name, adata in modalities.items()})
     for name, adata in modalities.items():
         with named(name):
-            representation = options.representation.get(name) or represent(name, adata, kinds[name], options)
+            representation = options.representation.get(name) or represent(
+                name, adata, kinds[name], options, seen.get(name)
+            )
         with quiet():  # the same checks have spoken already
             write_setup(adata, _setup(name, options, representation), name)
     return Prepared(modalities, built, {**matches, **proteins})

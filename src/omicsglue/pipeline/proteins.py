@@ -19,6 +19,7 @@ from omicsglue.pipeline.options import IntegrateOptions, flag
 from omicsglue.pp.features import detection
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from anndata import AnnData
 
 T = TypeVar("T")
@@ -128,13 +129,16 @@ def find_genes(
     }
 
 
-def keep_genes(
+def model_genes(
     modalities: Mapping[str, AnnData],
     kinds: Mapping[str, Kind],
     proteins: Mapping[str, ProteinReport],
     options: IntegrateOptions,
-) -> None:
-    """Model the genes of the proteins too, where they are seen, however little they vary.
+) -> dict[str, npt.NDArray[np.bool_]]:
+    """Model the genes of the proteins, however little they vary; beside proteins alone, no others.
+
+    A few dozen edges among thousands of genes would hardly count: where nothing but proteins is linked to the
+    genes, the other ones are seen by the encoder only.
 
     Parameters
     ----------
@@ -146,14 +150,21 @@ def keep_genes(
         What :func:`find_genes` returned.
     options
         Options of the run, which name the layer with the counts.
+
+    Returns
+    -------
+    Which genes the encoder sees, shape ``(genes,)``, by modality, where not those that are modelled.
     """
     wanted = {gene for report in proteins.values() for made_by in report.genes.values() for gene in made_by}
     expression = next((name for name, kind in kinds.items() if kind == GENES), None)
     if not wanted or expression is None:
-        return
+        return {}
     adata = modalities[expression]
-    seen = detection(adata, options.layer.get(expression)) > 0
-    adata.var[HIGHLY_VARIABLE] = adata.var[HIGHLY_VARIABLE].to_numpy() | (adata.var_names.isin(wanted) & seen)
+    linked = adata.var_names.isin(wanted) & (detection(adata, options.layer.get(expression)) > 0)
+    both = adata.var[HIGHLY_VARIABLE].to_numpy() | linked
+    alone = linked.any() and all(kind == PROTEINS for name, kind in kinds.items() if name != expression)
+    adata.var[HIGHLY_VARIABLE] = linked if alone else both
+    return {expression: both} if alone else {}
 
 
 def check_protein_genes(graph: object, options: IntegrateOptions) -> None:

@@ -14,6 +14,8 @@ from omicsglue.pp.lsi import lsi
 from omicsglue.pp.pca import pca
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from anndata import AnnData
 
 
@@ -25,8 +27,14 @@ def select(name: str, adata: AnnData, kind: Kind, options: IntegrateOptions) -> 
         raise InputError("no feature is seen in any cell", where=name, remedy="check the matrix: it is empty")
 
 
-def represent(name: str, adata: AnnData, kind: Kind, options: IntegrateOptions) -> str:
-    """Compute what the encoder sees, and return its key."""
+def represent(
+    name: str,
+    adata: AnnData,
+    kind: Kind,
+    options: IntegrateOptions,
+    genes: npt.NDArray[np.bool_] | None = None,
+) -> str:
+    """Compute what the encoder sees, and return its key; ``genes`` are seen, or else those modelled."""
     layer, size, seed = options.layer.get(name), options.n_components, options.seed
     try:
         if kind == REGIONS:
@@ -35,7 +43,8 @@ def represent(name: str, adata: AnnData, kind: Kind, options: IntegrateOptions) 
         if kind == PROTEINS:
             clr(adata, layer=layer)
             return CLR
-        pca(adata, size, features=adata.var[HIGHLY_VARIABLE].to_numpy(), layer=layer, seed=seed)
+        seen = adata.var[HIGHLY_VARIABLE].to_numpy() if genes is None else genes
+        pca(adata, size, features=seen, layer=layer, seed=seed)
         return PCA
     except InputError as error:
         raise InputError(error.what, where=f"{name}, {error.where}", remedy=error.remedy) from error
