@@ -175,6 +175,15 @@ def text_file(name: str, content: str, arguments: list[str]) -> list[str]:
     return arguments
 
 
+def proteins(*more: str, names: str = "CD3 CD19 CD56 CD45RA CD11c novel") -> list[str]:
+    """Six proteins in place of peaks."""
+    adata = small_atac()[:, :GENES].copy()
+    adata.var_names = names.split()
+    adata.write_h5ad("adt.h5ad")
+    inputs = ["--modality", "rna=rna.h5ad", "--modality", "adt=adt.h5ad"]
+    return ["integrate", *inputs, "--annotation", "genes.gtf", "--out", "RUN", *more]
+
+
 def far_peaks() -> list[str]:
     adata = small_atac()
     adata.var_names = [f"chr1:{place}-{place + 500}" for place in range(5_000_000, 5_010_000, 1_000)]
@@ -445,6 +454,42 @@ CASES = [
             ["graph", "corrupt", "edges.tsv", "--rate", "2", "--out", "x.tsv"],
         ][1],
         ("2",),
+    ),
+    # proteins
+    CommandCase(
+        "proteins whose genes are not in the data",
+        proteins,
+        ("adt", "none of the 6 proteins (CD3, CD19, CD56", "--protein-genes"),
+    ),
+    CommandCase(
+        "proteins without any genes",
+        lambda: proteins("--kind", "rna=proteins"),
+        ("no modality holds genes", "surface proteins"),
+    ),
+    CommandCase(
+        "table of proteins that is missing",
+        lambda: proteins("--protein-genes", "no.tsv"),
+        ("--protein-genes no.tsv", "no such file"),
+    ),
+    CommandCase(
+        "table of proteins without a column",
+        lambda: text_file("mine.tsv", "protein\tid\nCD3\tGene1\n", proteins("--protein-genes", "mine.tsv")),
+        ("mine.tsv", "no column gene", "protein, id"),
+    ),
+    CommandCase(
+        "table of other proteins",
+        lambda: text_file(
+            "mine.tsv", "protein\tgene\nCD99\tGene1\n", proteins("--protein-genes", "mine.tsv")
+        ),
+        ("--protein-genes", "names none of the 6 proteins", "cd99"),
+    ),
+    CommandCase(
+        "table of proteins with genes that are not in the data",
+        lambda: text_file("mine.tsv", "protein\tgene\nCD3\tCD3E\n", proteins("--protein-genes", "mine.tsv")),
+        ("--protein-genes", "CD3E (of CD3)", "Gene1"),
+    ),
+    CommandCase(
+        "unknown kind of features", lambda: proteins("--kind", "adt=protein"), ("--kind", "'proteins'")
     ),
     # links
     CommandCase("links of no run", lambda: ["links", "nothing"], ("nothing", "no such folder")),

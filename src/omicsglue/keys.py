@@ -17,6 +17,7 @@ HIGHLY_VARIABLE: Final = "highly_variable"
 # obsm: fixed representations that enter the encoders
 PCA: Final = "X_pca"
 LSI: Final = "X_lsi"
+CLR: Final = "X_clr"
 
 # results
 EMBEDDING: Final = "X_glue"  # obsm (cells x D) and varm (features x D; NaN outside the graph)

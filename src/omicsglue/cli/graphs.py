@@ -28,8 +28,14 @@ def build(
     promoter: Annotated[int, typer.Option(help="Promoter length in bases.")] = 2000,
     window: Annotated[int, typer.Option(help="Link features within so many bases of a gene.")] = 0,
     sign: Annotated[Many, typer.Option(metavar="NAME=SIGN", help="Sign of its edges, 1 or -1.")] = None,
+    kind: Annotated[
+        Many, typer.Option(metavar="NAME=KIND", help="What its features are: genes, regions or proteins.")
+    ] = None,
+    protein_genes: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Columns protein and gene, beyond common markers.")
+    ] = None,
 ) -> None:
-    """Build a guidance graph of all features from their places in the genome."""
+    """Build a guidance graph of all features from their places in the genome, and of proteins by name."""
     signs = numbers(named(sign, "--sign"), "--sign", int)
     files = named(modality, "--modality")
     from omicsglue.data.inputs import read_modality
@@ -37,7 +43,15 @@ def build(
     from omicsglue.pipeline.options import IntegrateOptions
     from omicsglue.pipeline.prepare import graph_of_all_features
 
-    options = IntegrateOptions.from_values({"promoter": promoter, "window": window, "sign": signs})
+    options = IntegrateOptions.from_values(
+        {
+            "promoter": promoter,
+            "window": window,
+            "sign": signs,
+            "kind": named(kind, "--kind"),
+            "protein_genes": protein_genes,
+        }
+    )
     options.check_modalities(files)
     read = {name: read_modality(path, name=name) for name, path in files.items()}
     graph, matches = graph_of_all_features(read, annotation, options)

@@ -45,7 +45,9 @@ def integrate(
     ] = None,
     representation: Annotated[
         Many,
-        typer.Option(metavar="NAME=KEY", help="obsm key for the encoder. [default: PCA or LSI is computed]"),
+        typer.Option(
+            metavar="NAME=KEY", help="obsm key for the encoder. [default: PCA, LSI or CLR is computed]"
+        ),
     ] = None,
     batch_key: Annotated[Many, typer.Option(metavar="NAME=COLUMN", help="obs column of batches.")] = None,
     label_key: Annotated[
@@ -73,6 +75,20 @@ def integrate(
         typer.Option(
             metavar="NAME=SIGN",
             help="Sign of its edges, 1 or -1. [default: column sign of var, -1 for methylation, else 1]",
+        ),
+    ] = None,
+    kind: Annotated[
+        Many,
+        typer.Option(
+            metavar="NAME=KIND",
+            help="What its features are: genes, regions or proteins. [default: told by the data]",
+        ),
+    ] = None,
+    protein_genes: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Columns protein and gene: which gene makes which protein, beyond common surface markers.",
         ),
     ] = None,
     promoter: Annotated[
@@ -133,6 +149,8 @@ def integrate(
         "label_key": named(label_key, "--label-key"),
         "coverage": named(coverage, "--coverage"),
         "sign": numbers(named(sign, "--sign"), "--sign", int),
+        "kind": named(kind, "--kind"),
+        "protein_genes": None if protein_genes is None else str(protein_genes),
         "pairing": pairing,
         "promoter": promoter,
         "window": window,

@@ -1,9 +1,9 @@
 """Guidance graphs: what is known beforehand of how features of different modalities belong together.
 
 A `GuidanceGraph` has the features of all modalities as vertices and signed, weighted edges between them.
-It comes from genome coordinates (`from_genome`), names (`by_name`), tables (`from_table`, `read_graph`)
-or networkx (`from_networkx`); `compose` unites several, `check` compares one with the data,
-`write_graph` keeps it.
+It comes from genome coordinates (`from_genome`), names (`by_name`, `from_proteins`), tables
+(`from_table`, `read_graph`) or networkx (`from_networkx`); `compose` unites several, `check` compares
+one with the data, `write_graph` keeps it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from omicsglue.graph.convert import from_networkx, to_networkx
 from omicsglue.graph.corruption import corrupt
 from omicsglue.graph.guidance import GuidanceGraph, from_table
 from omicsglue.graph.io import read_graph, write_graph
+from omicsglue.graph.proteins import from_proteins
 from omicsglue.graph.rules import by_name, from_genome
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "corrupt",
     "from_genome",
     "from_networkx",
+    "from_proteins",
     "from_table",
     "read_graph",
     "to_networkx",

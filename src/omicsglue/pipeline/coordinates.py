@@ -1,4 +1,4 @@
-"""What the features of each modality are, genes or regions of the genome, and where they lie."""
+"""What the features of each modality are, genes, regions of the genome or proteins, and where they lie."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from omicsglue.pp.annotate import annotate_genes, annotate_peaks
 if TYPE_CHECKING:
     from anndata import AnnData
 
-Kind = Literal["genes", "regions"]
+Kind = Literal["genes", "regions", "proteins"]
 GENES: Final = "genes"
 REGIONS: Final = "regions"
+PROTEINS: Final = "proteins"
 
 NAME_COLUMNS: Final = (
     "gene_name",
@@ -85,7 +86,7 @@ def coordinates_in_columns(adata: AnnData) -> pd.DataFrame | None:
 def annotate(
     modalities: Mapping[str, AnnData], kinds: Mapping[str, Kind], genes: pd.DataFrame | None, *, needed: bool
 ) -> dict[str, MatchReport]:
-    """Write coordinates to ``var`` of each modality.
+    """Write coordinates to ``var`` of each modality but proteins, which are linked to genes by name.
 
     Parameters
     ----------
@@ -110,7 +111,10 @@ def annotate(
         If there is no annotation, and genes have no coordinates.
     """
     matches = {}
+    needed = needed and sum(kind != PROTEINS for kind in kinds.values()) > 1  # proteins are linked by name
     for name, adata in modalities.items():
+        if kinds[name] == PROTEINS:
+            continue
         try:
             matches[name] = _annotate_one(name, adata, kinds[name], genes)
         except (AnnotationError, OptionError) as error:

@@ -12,7 +12,7 @@ from omicsglue.data.setup import read_setup
 from omicsglue.errors import InputError, OptionError, examples
 from omicsglue.graph import GuidanceGraph
 from omicsglue.graph.rules import coordinates
-from omicsglue.keys import CHROM, COVERAGE, END, SIGN, START, TARGET
+from omicsglue.keys import CHROM, END, SIGN, START, TARGET
 from omicsglue.pipeline.methylation import layers_of_reads
 from omicsglue.pipeline.options import IntegrateOptions
 from omicsglue.pp.methylation import HYPOMETHYLATION
@@ -60,14 +60,10 @@ def layers_of(elements: AnnData, name: str) -> tuple[str | None, str | None]:
     setup = read_setup(elements, name)
     if setup.layer == HYPOMETHYLATION:
         return setup.layer, None  # the scores that are linked, with a sign of their own
-    coverage = setup.coverage
-    options = IntegrateOptions.from_values(
-        {"likelihood": {name: setup.likelihood}, "layer": {name: setup.layer}}
-    )
+    known = {"likelihood": setup.likelihood, "layer": setup.layer, "coverage": setup.coverage}
+    options = IntegrateOptions.from_values({option: {name: value} for option, value in known.items()})
     reads = layers_of_reads(name, elements, options)
-    if reads is None:
-        return setup.layer, None
-    return reads if coverage is None else (reads[0], coverage)
+    return (setup.layer, None) if reads is None else reads
 
 
 def detected(elements: AnnData, name: str, links: pd.DataFrame) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from numbers import Integral, Real
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from omicsglue.data.setup import ModalitySetup
@@ -15,7 +16,17 @@ from omicsglue.suggest import did_you_mean, listed
 if TYPE_CHECKING:
     from omicsglue.recipe import Recipe
 
-BY_MODALITY: Final = ("likelihood", "layer", "representation", "batch_key", "label_key", "coverage", "sign")
+BY_MODALITY: Final = (
+    "likelihood",
+    "layer",
+    "representation",
+    "batch_key",
+    "label_key",
+    "coverage",
+    "sign",
+    "kind",
+)
+KINDS: Final = ("genes", "regions", "proteins")
 PAIRINGS: Final = ("obs_names", "none")
 LIKELIHOOD: Final = "nb"
 
@@ -42,6 +53,12 @@ class IntegrateOptions:
     likelihood, layer, representation, batch_key, label_key, coverage, sign
         By modality; what is not named takes its default (``nb``, ``X``, computed, none, none, none or, for
         ``betabinomial``, ``coverage``, +1).
+    kind
+        By modality what its features are, ``genes``, ``regions`` (of the genome) or ``proteins``; told from
+        the data where not given.
+    protein_genes
+        Which genes make which proteins, beyond the table of common markers: a text file with the columns
+        ``protein`` and ``gene``, or a mapping such as ``{"CD3": ["CD3E", "CD3D"]}``.
     pairing
         Whether cells of one name in two modalities are one cell (``"obs_names"``) or not (``"none"``); kept
         in the record, where the scores look it up. Training does not use it.
@@ -70,6 +87,8 @@ class IntegrateOptions:
     label_key: Mapping[str, str] = field(default_factory=dict)
     coverage: Mapping[str, str] = field(default_factory=dict)
     sign: Mapping[str, int] = field(default_factory=dict)
+    kind: Mapping[str, str] = field(default_factory=dict)
+    protein_genes: str | Mapping[str, Any] | None = None
     pairing: str | None = None
     promoter: int = 2000
     window: int = 0
@@ -109,6 +128,8 @@ class IntegrateOptions:
         for name in BY_MODALITY:
             if name in given:
                 given[name] = _by_modality(name, given[name])
+        if "protein_genes" in given:
+            given["protein_genes"] = _protein_genes(given["protein_genes"])
         for name, least in _LEAST.items():
             if name in given:
                 given[name] = _whole(name, given[name], least)
@@ -208,7 +229,29 @@ def _by_modality(option: str, value: object) -> dict[str, Any]:
             raise OptionError(
                 f"it is {entry!r} for {name}", where=flag(option), remedy="give a name, as text in quotes"
             )
+        if option == "kind" and entry not in KINDS:
+            raise OptionError(
+                f"there is no kind {entry!r} of features{did_you_mean(entry, KINDS)}",
+                where=flag(option),
+                remedy=f"choose one of: {', '.join(KINDS)}",
+            )
     return given
+
+
+def _protein_genes(value: object) -> str | dict[str, list[str]]:
+    """Return a file's name, or genes by protein."""
+    if isinstance(value, str | Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {
+            str(name): [made_by] if isinstance(made_by, str) else [str(gene) for gene in made_by or ()]
+            for name, made_by in value.items()
+        }
+    raise OptionError(
+        f"it is {value!r}",
+        where=flag("protein_genes"),
+        remedy="give a file with the columns protein and gene, or a mapping such as {CD3: [CD3E, CD3D]}",
+    )
 
 
 def _sign(modality: str, value: object) -> int:

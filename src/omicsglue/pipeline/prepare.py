@@ -14,12 +14,14 @@ from omicsglue.data import checks
 from omicsglue.data.inputs import read_modality
 from omicsglue.data.setup import write_setup
 from omicsglue.errors import GraphError, OptionError, examples
-from omicsglue.genome import MatchReport, has_coordinates, read_annotation
+from omicsglue.genome import MatchReport, ProteinReport, has_coordinates, read_annotation
+from omicsglue.graph.proteins import protein_graph
 from omicsglue.keys import CHROM, END, HIGHLY_VARIABLE, START, STRAND
-from omicsglue.pipeline.coordinates import GENES, REGIONS, Kind, annotate, kind_of
+from omicsglue.pipeline.coordinates import GENES, PROTEINS, REGIONS, Kind, annotate
 from omicsglue.pipeline.methylation import expression, genes_by_column, notes, with_signs
 from omicsglue.pipeline.notices import named, quiet
 from omicsglue.pipeline.options import IntegrateOptions, flag
+from omicsglue.pipeline.proteins import apart, check_protein_genes, find_genes, kinds_of, model_genes
 from omicsglue.pipeline.represent import represent, select
 from omicsglue.runs.folder import shell
 
@@ -42,14 +44,14 @@ class Prepared:
     graph
         The guidance graph.
     matches
-        How features were given coordinates, where they were.
+        How features were given coordinates, where they were, and proteins genes.
     notes
         What else the owner of the data should know.
     """
 
     modalities: dict[str, AnnData]
     graph: guidance.GuidanceGraph
-    matches: dict[str, MatchReport]
+    matches: dict[str, MatchReport | ProteinReport]
     notes: tuple[str, ...] = ()
 
 
@@ -73,6 +75,7 @@ def read_inputs(modalities: Given, options: IntegrateOptions) -> dict[str, AnnDa
         name: read_modality(given, name=name) if isinstance(given, str | Path) else shell(given)
         for name, given in modalities.items()
     }
+    apart(read, options)
     checks.check_modalities(read)
     for name, adata in read.items():
         checks.check_enough_cells(adata.n_obs, FEWEST_CELLS, where=name)
@@ -110,25 +113,30 @@ def prepare(
     check_guidance(annotation, graph, options)
     genes = read_annotation(annotation) if isinstance(annotation, str | Path) else annotation
     given = guidance.read_graph(graph) if isinstance(graph, str | Path) else graph
-    kinds = {name: kind_of(adata, genes) for name, adata in modalities.items()}
-    matches = annotate(modalities, kinds, genes, needed=given is None)
+    kinds = kinds_of(modalities, genes, options)
+    matches: dict[str, MatchReport | ProteinReport] = {}
+    matches |= annotate(modalities, kinds, genes, needed=given is None)
+    proteins = find_genes(modalities, kinds, options) if given is None else {}
     for name, adata in modalities.items():
         select(name, adata, kinds[name], options)
-    built = given if given is not None else build_graph(modalities, kinds, options)
+    seen = model_genes(modalities, kinds, proteins, options)
+    built = given if given is not None else build_graph(modalities, kinds, options, proteins)
     guidance.check(built, {name: adata.var_names for name, adata in modalities.items()})
     for name, adata in modalities.items():
         with named(name):
-            representation = options.representation.get(name) or represent(name, adata, kinds[name], options)
+            representation = options.representation.get(name) or represent(
+                name, adata, kinds[name], options, seen.get(name)
+            )
         with quiet():  # the same checks have spoken already
             write_setup(adata, replace(options.setup(name), representation=representation), name)
     said = notes(modalities, options, _genes(modalities, kinds, options)) if given is None else []
-    return Prepared(modalities, built, matches, tuple(said))
+    return Prepared(modalities, built, {**matches, **proteins}, tuple(said))
 
 
 def graph_of_all_features(
     modalities: dict[str, AnnData], annotation: str | Path | pd.DataFrame, options: IntegrateOptions
-) -> tuple[guidance.GuidanceGraph, dict[str, MatchReport]]:
-    """Build the guidance graph of all features that have coordinates, without a selection of genes.
+) -> tuple[guidance.GuidanceGraph, dict[str, MatchReport | ProteinReport]]:
+    """Build the guidance graph of all features that have coordinates or genes, without a selection of genes.
 
     Parameters
     ----------
@@ -137,25 +145,28 @@ def graph_of_all_features(
     annotation
         GTF, GFF3 or BED file, or a table of genes.
     options
-        Promoter, window and signs.
+        Promoter, window, signs, and what is said of proteins.
 
     Returns
     -------
-    The graph, and how features were given coordinates.
+    The graph, and how features were given coordinates or genes.
 
     Raises
     ------
     OmicsGlueError
         As :func:`prepare`.
     """
+    apart(modalities, options)
     checks.check_modalities(modalities)
     check_guidance(annotation, None, options)
     genes = read_annotation(annotation) if isinstance(annotation, str | Path) else annotation
-    kinds = {name: kind_of(adata, genes) for name, adata in modalities.items()}
-    matches = annotate(modalities, kinds, genes, needed=True)
+    kinds = kinds_of(modalities, genes, options)
+    matches: dict[str, MatchReport | ProteinReport] = {}
+    matches |= annotate(modalities, kinds, genes, needed=True)
+    proteins = find_genes(modalities, kinds, options)
     for adata in modalities.values():
         adata.var[HIGHLY_VARIABLE] = True
-    return build_graph(modalities, kinds, options), matches
+    return build_graph(modalities, kinds, options, proteins), {**matches, **proteins}
 
 
 def check_guidance(annotation: object, graph: object, options: IntegrateOptions) -> None:
@@ -176,15 +187,19 @@ def check_guidance(annotation: object, graph: object, options: IntegrateOptions)
             where=flag("sign"),
             remedy="leave the option out, and give the signs in the column sign of the graph",
         )
+    check_protein_genes(graph, options)
 
 
 def build_graph(
-    modalities: Mapping[str, AnnData], kinds: Mapping[str, Kind], options: IntegrateOptions
+    modalities: Mapping[str, AnnData],
+    kinds: Mapping[str, Kind],
+    options: IntegrateOptions,
+    proteins: Mapping[str, ProteinReport] | None = None,
 ) -> guidance.GuidanceGraph:
     """Link the genes of one modality to the features of all others.
 
-    Regions are linked by their place; genes measured in another way (proteins, methylation of gene bodies) to
-    the same gene of the annotation.
+    Regions are linked by their place; genes measured in another way (methylation of gene bodies) to the same
+    gene of the annotation; proteins to the genes that make them.
 
     Parameters
     ----------
@@ -195,6 +210,8 @@ def build_graph(
         it is their methylation and another holds genes too.
     options
         Promoter, window and signs.
+    proteins
+        Genes of the proteins, by modality.
 
     Raises
     ------
@@ -206,7 +223,7 @@ def build_graph(
     genes = _genes(modalities, kinds, options)
     if genes is None:
         raise GraphError(
-            f"no modality holds genes: {', '.join(kinds)} hold regions of the genome",
+            f"no modality holds genes: {', '.join(kinds)} hold {_held(kinds)}",
             where="guidance graph",
             remedy="give a modality with gene expression, or the graph itself with --graph",
         )
@@ -217,7 +234,9 @@ def build_graph(
             remedy="give the sign of the modality that is linked to them",
         )
     regions = [name for name, kind in kinds.items() if kind == REGIONS]
-    tables = {name: _coordinates(modalities[name]) for name in (genes, *regions)}
+    by_place = any(kind != PROTEINS for name, kind in kinds.items() if name != genes)
+    placed = [genes, *regions] if by_place else []
+    tables = {name: _coordinates(modalities[name]) for name in placed}
     parts = []
     if regions:
         parts.append(
@@ -235,6 +254,9 @@ def build_graph(
             others = modalities[name].var
             others = others[has_coordinates(others)]  # all of them: those of the selected genes are linked
             parts.append(_same_genes(tables[genes], others, (genes, name), options.sign.get(name, 1)))
+    selected = modalities[genes].var_names[modalities[genes].var[HIGHLY_VARIABLE].to_numpy()]
+    for name, report in (proteins or {}).items():
+        parts.append(protein_graph(selected, report, sign=options.sign.get(name, 1), where=name))
     built = guidance.compose(*parts) if len(parts) > 1 else parts[0]
     return with_signs(built, modalities, genes, options)
 
@@ -244,6 +266,11 @@ def _genes(
 ) -> str | None:
     """Return the modality of expression: the first that holds genes, and not their methylation."""
     return expression(modalities, [name for name, kind in kinds.items() if kind == GENES], options)
+
+
+def _held(kinds: Mapping[str, Kind]) -> str:
+    words = {REGIONS: "regions of the genome", PROTEINS: "surface proteins"}
+    return " and ".join(words[kind] for kind in dict.fromkeys(kinds.values()))
 
 
 def _same_genes(

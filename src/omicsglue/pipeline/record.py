@@ -37,7 +37,7 @@ PACKAGES: Final = ("anndata", "mudata", "numpy", "pandas", "scanpy", "scikit-lea
 WHERE_COMPUTED: Final = ("device", "devices", "threads", "checkpoint_minutes")
 """Options that say where and how a run is computed, not what; a resumed run may have others."""
 
-RESERVED: Final = ("annotation", "graph")
+RESERVED: Final = ("annotation", "graph", "protein_genes")
 """Names of inputs that are no modalities."""
 
 _ROUNDED: Final = ("device", "devices", "threads")  # of these, those on which the last digits depend
@@ -148,7 +148,9 @@ def describe_inputs(
         else:
             entry["sha256"] = digest(read[name], name, options)
         inputs[name] = entry | {"cells": read[name].n_obs, "features": read[name].n_vars}
-    for name, table in (("annotation", annotation), ("graph", graph)):
+    # A mapping of proteins is among the options already, and a file of them an input like the others
+    proteins = options.protein_genes if isinstance(options.protein_genes, str) else None
+    for name, table in (("annotation", annotation), ("graph", graph), ("protein_genes", proteins)):
         if isinstance(table, str | Path):
             inputs[name] = {"path": str(table), "sha256": sha256_of(table)}
         elif table is not None:

@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from omicsglue.errors import InputError
-from omicsglue.keys import HIGHLY_VARIABLE, LSI, PCA
-from omicsglue.pipeline.coordinates import GENES, REGIONS, Kind
+from omicsglue.keys import CLR, HIGHLY_VARIABLE, LSI, PCA
+from omicsglue.pipeline.coordinates import GENES, PROTEINS, REGIONS, Kind
 from omicsglue.pipeline.methylation import layers_of_reads
 from omicsglue.pipeline.options import IntegrateOptions
+from omicsglue.pp.clr import clr
 from omicsglue.pp.features import select_features
 from omicsglue.pp.lsi import lsi
 from omicsglue.pp.measured import are_complete_counts, pca_measured, select_measured
@@ -19,6 +20,8 @@ from omicsglue.pp.methylation_reads import methylated_reads
 from omicsglue.pp.pca import pca
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from anndata import AnnData
 
 MOST_REGIONS = 5000  # of methylation, the most variable ones, in a representation
@@ -40,11 +43,21 @@ def select(name: str, adata: AnnData, kind: Kind, options: IntegrateOptions) -> 
         raise InputError("no feature is seen in any cell", where=name, remedy="check the matrix: it is empty")
 
 
-def represent(name: str, adata: AnnData, kind: Kind, options: IntegrateOptions) -> str:
-    """Compute what the encoder sees, and return its key."""
+def represent(
+    name: str,
+    adata: AnnData,
+    kind: Kind,
+    options: IntegrateOptions,
+    genes: npt.NDArray[np.bool_] | None = None,
+) -> str:
+    """Compute what the encoder sees, and return its key; ``genes`` are seen, or else those modelled."""
     size, seed, setup = options.n_components, options.seed, options.setup(name)
     reads = layers_of_reads(name, adata, options)
-    variable = adata.var[HIGHLY_VARIABLE].to_numpy()
+    variable = adata.var[HIGHLY_VARIABLE].to_numpy() if genes is None else genes
+    if kind == PROTEINS:
+        with _called(name):
+            clr(adata, layer=setup.layer)
+        return CLR
     if reads is None and not are_complete_counts(adata, setup):
         pca_measured(adata, setup, size, features=variable, seed=seed, where=name)
         return PCA

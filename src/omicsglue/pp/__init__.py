@@ -1,8 +1,9 @@
-"""Preparation: coordinates, feature selection, representations; for the rest there is scanpy."""
+"""Preparation: coordinates, feature selection, PCA, LSI and CLR; for the rest there is scanpy."""
 
 from __future__ import annotations
 
 from omicsglue.pp.annotate import annotate_genes, annotate_peaks
+from omicsglue.pp.clr import clr
 from omicsglue.pp.features import detection, select_features
 from omicsglue.pp.lsi import lsi
 from omicsglue.pp.methylation import (
@@ -19,6 +20,7 @@ __all__ = [
     "aggregate_methylation",
     "annotate_genes",
     "annotate_peaks",
+    "clr",
     "detection",
     "hypomethylation_score",
     "lsi",
