@@ -14,11 +14,13 @@ from omicsglue.tl.explained import ExpressionExplained, expression_explained
 from omicsglue.tl.links import regulatory_links
 from omicsglue.tl.tf_network import TFNetwork, tf_target_network
 from omicsglue.tl.tf_validation import read_tf_targets, validate_network
+from omicsglue.tl.unified import UnifiedLabels, unify_labels
 
 __all__ = [
     "Evidence",
     "ExpressionExplained",
     "TFNetwork",
+    "UnifiedLabels",
     "baseline_scores",
     "evaluate_links",
     "evidence_edges",
@@ -29,5 +31,6 @@ __all__ = [
     "read_tf_targets",
     "regulatory_links",
     "tf_target_network",
+    "unify_labels",
     "validate_network",
 ]
