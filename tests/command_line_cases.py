@@ -563,6 +563,22 @@ CASES = [
     CommandCase("unknown correction", lambda: links("--correction", "fdr"), ("--correction", "strata")),
     CommandCase("unknown modality of elements", lambda: links("--elements", "atak"), ("--elements", "atac")),
     CommandCase("links of too few genes", lambda: links(), ("6 genes", "at least 20")),
+    # studies
+    CommandCase("explanation of no run", lambda: ["explain", "nothing"], ("nothing", "no such folder")),
+    CommandCase(
+        "layer that is no modality", lambda: ["explain", links()[1], "--layers", "atak"], ("layers", "'atac'")
+    ),
+    CommandCase("annotations without a name", lambda: ["unify", "RUN"], ("--label-key", "no annotation")),
+    CommandCase(
+        "annotation of a column that is unknown",
+        lambda: ["unify", links()[1], "--label-key", "rna=celltype"],
+        ("rna", "'celltype'", "'cell_type'"),
+    ),
+    CommandCase(
+        "unified labels in a file of unknown ending",
+        lambda: ["unify", links()[1], "--label-key", "rna=cell_type", "--out", "labels.xlsx"],
+        ("labels.xlsx", ".tsv"),
+    ),
     CommandCase(
         "simulation without cells", lambda: ["simulate", "--cells", "0", "--out", "SIM"], ("cells", "0")
     ),

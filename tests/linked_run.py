@@ -51,7 +51,7 @@ def linked_run(
         write_setup(adata, (setups or {}).get(name, ModalitySetup()), name)
     folder = RunFolder.create(path)
     folder.write_integrated(modalities)
-    signs = [-1 if name == "methylation" else 1 for name in names]
+    signs = [-1 if name.startswith("methylation") else 1 for name in names]
     graph = from_genome(data.rna, *(data[name] for name in names), signs=signs, check_build=False)
     write_graph(graph, folder.graph)
     folder.write_record({"status": "done"})

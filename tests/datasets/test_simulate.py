@@ -204,3 +204,32 @@ def test_demo_data() -> None:
     assert data.rna.n_obs == data.atac.n_obs == 1_500
     assert (data.rna.obs["n_counts"] > 0).all()
     assert data.rna.obs["cell_type"].value_counts().min() >= 20
+
+
+def test_two_contexts_of_methylation_are_read_from_the_same_cells() -> None:
+    names = ("rna", "methylation", "methylation_ch")
+    data = simulate(1_200, **SMALL, modalities=names, paired=0.0)
+    cg, ch = data["methylation"], data["methylation_ch"]
+    assert cg.obs_names.equals(ch.obs_names)
+    assert not set(data.rna.obs_names) & set(ch.obs_names)
+    assert data.rna.n_obs / 1_200 == pytest.approx(0.5, abs=0.06)  # one experiment in two, not in three
+    assert list(ch.var_names) == list(ch.var["gene"] + "_mCH")
+    sites = {name: data[name].layers["coverage"].sum() for name in names[1:]}
+    assert sites["methylation_ch"] / sites["methylation"] == pytest.approx(20, rel=0.05)
+    assert 0.01 < ch.X.sum() / sites["methylation_ch"] < 0.1
+    falls = {name: getattr(data.truth, name).loadings.any(axis=0) for name in names[1:]}
+    assert falls["methylation_ch"].mean() == pytest.approx(0.6, abs=0.15)
+    assert (falls["methylation"] & ~falls["methylation_ch"]).any()
+
+
+def test_methylation_outside_cg_falls_with_expression_where_it_should() -> None:
+    data = simulate(1_200, **SMALL, modalities=("rna", "methylation_ch"), noise=0.0)
+    ch, types = data["methylation_ch"], data.rna.obs["cell_type"].to_numpy()
+    groups = [np.flatnonzero(types == name) for name in np.unique(types)]
+    rate = np.array(
+        [ch.X[rows].sum(axis=0) / ch.layers["coverage"][rows].sum(axis=0) for rows in groups]
+    ).reshape(len(groups), -1)
+    logit = np.log(rate / (1 - rate))
+    falls = data.truth.methylation_ch.loadings.any(axis=0)
+    spread = logit.std(axis=0)
+    assert spread[falls].mean() > 5 * spread[~falls].mean()

@@ -134,3 +134,18 @@ def test_no_names_give_an_empty_table() -> None:
     table = parse_peak_names([])
     assert list(table.columns) == ["chrom", "start", "end"]
     assert table.empty
+
+
+def test_a_prefix_of_all_names_is_no_part_of_the_chromosome() -> None:
+    table = parse_peak_names(["second:chr1:1-5", "peak", "second:chr2_random:5-9", "second:chr3-7-8"])
+    assert table["chrom"].dropna().tolist() == ["chr1", "chr2_random", "chr3"]
+    assert table["start"].tolist() == [1, -1, 5, 7]
+    assert parse_peak_names(["b:1:1-5", "b:X:1-5"])["chrom"].tolist() == ["chr1", "chrX"]
+
+
+def test_what_only_looks_like_a_prefix_stays() -> None:
+    contig = "HLA-A*01:01:01:01"
+    assert parse_peak_names([f"{contig}:1-5"])["chrom"].item() == contig
+    for names in (["a:chr1:1-5", "b:chr2:1-5"], ["chr1:1-5", "a:chr2:1-5"], ["HLA:A:1-5", "HLA:B:1-5"]):
+        found = parse_peak_names(names)["chrom"].tolist()
+        assert found == [name.rpartition(":")[0] for name in names]

@@ -24,7 +24,8 @@ def simulate(
     modality: Annotated[
         Many,
         typer.Option(
-            metavar="NAME", help="rna, atac, methylation or protein; repeat. [default: rna and atac]"
+            metavar="NAME",
+            help="rna, atac, methylation, methylation_ch or protein; repeat. [default: rna and atac]",
         ),
     ] = None,
     regulation: Annotated[float, typer.Option(help="Strength of regulation, 0 to 1; 0 for none.")] = 0.8,

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from omicsglue.datasets.options import MODALITIES
+from omicsglue.datasets.options import MODALITIES, SAME_READS
 from omicsglue.datasets.truth import CELL_STREAM, SimulationTruth, random_stream
 
 BLOCK: Final = 256  # cells
@@ -143,11 +143,11 @@ def _draw_depths(truth: SimulationTruth, rng: np.random.Generator) -> dict[str, 
         correlation = options.technology.depth_correlation
     shared = rng.standard_normal(BLOCK)
     scores: dict[str, NDArray[np.float64]] = {}
-    for modality in MODALITIES:
+    for modality in (each for each in MODALITIES if each not in SAME_READS):
         alone = rng.standard_normal(BLOCK)
         mixed = np.sqrt(correlation) * shared + np.sqrt(1.0 - correlation) * alone
         scores[modality] = mixed.clip(-_DEPTH_LIMIT, _DEPTH_LIMIT)
-    return scores
+    return scores | {modality: scores[other] for modality, other in SAME_READS.items()}
 
 
 def _draw_presence(
@@ -155,15 +155,18 @@ def _draw_presence(
 ) -> dict[str, NDArray[np.bool_]]:
     options = truth.options
     paired = rng.random(BLOCK) < options.paired
-    only = rng.integers(len(options.modalities), size=BLOCK)
+    assays = {each: SAME_READS.get(each, each) for each in options.modalities}
+    assays = {each: assay if assay in assays else each for each, assay in assays.items()}
+    codes = {assay: code for code, assay in enumerate(dict.fromkeys(assays.values()))}
+    only = rng.integers(len(codes), size=BLOCK)
     present: dict[str, NDArray[np.bool_]] = {}
-    for code, modality in enumerate(options.modalities):
+    for modality in options.modalities:
         keep = np.ones(options.types)
         for name, share in options.composition.get(modality, {}).items():
             keep[options.type_names.index(name)] = share
         for name in options.missing.get(modality, ()):
             keep[options.type_names.index(name)] = 0.0
-        here = (paired | (only == code)) & (rng.random(BLOCK) < keep[cell_type])
+        here = (paired | (only == codes[assays[modality]])) & (rng.random(BLOCK) < keep[cell_type])
         gone = [options.batch_names.index(name) for name in options.missing_batches.get(modality, ())]
         present[modality] = here & ~np.isin(batch, gone)
     return present

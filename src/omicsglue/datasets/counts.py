@@ -111,12 +111,13 @@ def draw_counts(truth: SimulationTruth, block: CellBlock, modality: str) -> dict
     ``X`` and further layers by name, for the cells measured in that modality (cells x features, float32).
     """
     rng = random_stream(truth.options.seed, COUNT_STREAM + MODALITIES.index(modality), block.number)
-    if modality == "methylation":
-        drawn = draw_methylation(truth.methylation, block.latent, block.depth[modality], block.batch, rng)
+    if modality in ("methylation", "methylation_ch"):
+        parameters = truth.methylation if modality == "methylation" else truth.methylation_ch
+        drawn = draw_methylation(parameters, block.latent, block.depth[modality], block.batch, rng)
     elif modality == "protein":
         drawn = draw_protein(truth.protein, block.latent, block.depth[modality], block.batch, rng)
     else:
-        parameters = truth.counts[modality]
-        mean = expected_counts(parameters, block, modality)
-        drawn = {"X": draw_negative_binomial(mean, parameters.dispersion, parameters.double, rng)}
+        of_counts = truth.counts[modality]
+        mean = expected_counts(of_counts, block, modality)
+        drawn = {"X": draw_negative_binomial(mean, of_counts.dispersion, of_counts.double, rng)}
     return {layer: counts[block.present[modality]] for layer, counts in drawn.items()}

@@ -1,8 +1,9 @@
-"""Simulated gene-body CG methylation: methylated and covered counts, falling where the gene is expressed."""
+"""Simulated gene-body methylation in two contexts, CG and CH: it falls where the gene is expressed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -11,13 +12,39 @@ from scipy import sparse
 
 Float = NDArray[np.float64]
 
-_COVERAGE = 25.0  # covered sites of a gene of median length in a typical cell
 _COVERAGE_SD = 0.45  # of the log depth over cells
 _COVERAGE_DISPERSION = 0.3
-_LEVEL, _LEVEL_SD = 1.1, 0.5  # logit of the methylated fraction over genes
-_SILENCED = 0.8  # share of the genes whose methylation follows their expression
-_SLOPE = 0.6  # fall of the logit with a rise of the log rate of expression
-_PRECISION = 20.0  # of the beta distribution of a cell's fraction around its expectation
+
+
+@dataclass(frozen=True)
+class Context:
+    """How methylation of one sequence context looks.
+
+    Attributes
+    ----------
+    coverage
+        Covered sites of a gene of median length in a typical cell.
+    level, level_sd
+        Mean and standard deviation over genes of the logit of the methylated fraction.
+    silenced
+        Share of the genes whose methylation follows their expression.
+    slope
+        Fall of the logit with a rise of the log rate of expression.
+    precision
+        Precision of the beta distribution of a cell's fraction around its expectation.
+    """
+
+    coverage: float
+    level: float
+    level_sd: float
+    silenced: float
+    slope: float
+    precision: float
+
+
+# CH (not before a G) is twenty times as frequent and rarely methylated, as in neurons
+CG: Final = Context(coverage=25.0, level=1.1, level_sd=0.5, silenced=0.8, slope=0.6, precision=20.0)
+CH: Final = Context(coverage=500.0, level=-3.2, level_sd=0.5, silenced=0.6, slope=0.5, precision=200.0)
 
 
 @dataclass(frozen=True)
@@ -57,6 +84,7 @@ def methylation_parameters(
     noise: float,
     batch_sd: Float,
     rng: np.random.Generator,
+    context: Context = CG,
 ) -> MethylationParameters:
     """Draw the parameters of gene-body methylation.
 
@@ -76,6 +104,8 @@ def methylation_parameters(
         Standard deviation of the effects of each batch (batches).
     rng
         Source of randomness.
+    context
+        CG or CH.
 
     Returns
     -------
@@ -83,14 +113,14 @@ def methylation_parameters(
     """
     number = len(genes)
     length = (genes["end"] - genes["start"]).to_numpy(dtype=np.float64)
-    slope = _SLOPE * (rng.random(number) < _SILENCED)
+    slope = context.slope * (rng.random(number) < context.silenced)
     loadings = -slope * expression
-    base = rng.normal(_LEVEL, _LEVEL_SD, size=number) - shares @ loadings[: len(shares)]
+    base = rng.normal(context.level, context.level_sd, size=number) - shares @ loadings[: len(shares)]
     return MethylationParameters(
         base=base,
         loadings=loadings.astype(np.float32),
-        coverage=depth * _COVERAGE * length / np.median(length),
-        precision=_PRECISION / noise if noise > 0 else np.inf,
+        coverage=depth * context.coverage * length / np.median(length),
+        precision=context.precision / noise if noise > 0 else np.inf,
         batch=rng.standard_normal((len(batch_sd), number)) * batch_sd[:, None],
         depth_shift=rng.standard_normal(len(batch_sd)) * batch_sd,
     )

@@ -11,7 +11,9 @@ from typing import Any, Final
 
 from omicsglue.errors import OptionError, examples
 
-MODALITIES: Final = ("rna", "atac", "methylation", "protein")
+MODALITIES: Final = ("rna", "atac", "methylation", "protein", "methylation_ch")
+SAME_READS: Final[Mapping[str, str]] = MappingProxyType({"methylation_ch": "methylation"})
+"""Modalities that are read from the molecules of another one, and so from the same cells."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import anndata as ad
 import numpy as np
@@ -18,6 +19,8 @@ from omicsglue.datasets.options import SimulationOptions
 from omicsglue.datasets.truth import SimulationTruth, draw_truth
 from omicsglue.datasets.write import write_simulation
 from omicsglue.keys import CHROM, END, START, STRAND
+
+_CONTEXTS: Final = {"methylation": "CG", "methylation_ch": "CH"}
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,8 @@ def simulate(
     seed
         The same seed and options give the same data; the first n cells do not depend on how many follow.
     modalities
-        Out of ``rna``, ``atac``, ``methylation`` and ``protein``.
+        Out of ``rna``, ``atac``, ``methylation`` (CG), ``methylation_ch`` and ``protein``. The two
+        contexts of methylation are read from the same cells.
     regulation
         Share of the variance of a linked gene's log rate over states that comes from the accessibility of its
         linked peaks. With 0 there are no links: genes and peaks then change along the same tree of states,
@@ -183,7 +187,8 @@ def simulate(
     composition
         Share of a type's cells that is measured in a modality, such as ``{"atac": {"type3": 0.1}}``.
     paired
-        Share of the cells measured in all modalities; each of the others is measured in one, taken at random.
+        Share of the cells measured in all modalities; each of the others is measured in one, taken at random
+        (in both contexts of methylation where both are asked for).
     proteins
         Number of surface proteins, where ``protein`` is among the modalities.
     coordinates
@@ -338,8 +343,8 @@ def _features(truth: SimulationTruth, modality: str, *, coordinates: bool) -> pd
 
 def _gene_features(truth: SimulationTruth, modality: str) -> tuple[pd.DataFrame, pd.Index]:
     """Return the rows of the gene table that a modality measures and the names of its features."""
-    if modality == "methylation":
-        return truth.genes, truth.genes.index + "_mCG"
+    if modality in _CONTEXTS:
+        return truth.genes, truth.genes.index + f"_m{_CONTEXTS[modality]}"
     if modality == "protein":
         places = truth.genes.iloc[truth.protein.genes]
         return places, "prot_" + places.index

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from omicsglue.datasets.layout import draw_links, place_genes, place_peaks
-from omicsglue.datasets.methylation import MethylationParameters, methylation_parameters
+from omicsglue.datasets.methylation import CG, CH, MethylationParameters, methylation_parameters
 from omicsglue.datasets.options import MODALITIES, Assay, SimulationOptions
 from omicsglue.datasets.protein import ProteinParameters, protein_parameters
 from omicsglue.datasets.states import StateTree, grow_tree
@@ -102,7 +102,7 @@ class SimulationTruth:
         Loadings of the genes: `own` plus the sum over links (states x genes, float32).
     counts
         Parameters of the modalities ``rna`` and ``atac``.
-    methylation, protein
+    methylation, methylation_ch, protein
         Parameters of these modalities, drawn whether they were asked for or not.
     """
 
@@ -116,6 +116,7 @@ class SimulationTruth:
     expression: NDArray[np.float32]
     counts: Mapping[str, CountParameters]
     methylation: MethylationParameters
+    methylation_ch: MethylationParameters
     protein: ProteinParameters
 
     @property
@@ -164,15 +165,19 @@ def draw_truth(options: SimulationOptions) -> SimulationTruth:
         own=own.astype(np.float32),
         expression=expression.astype(np.float32),
         counts=counts,
-        methylation=methylation_parameters(
-            genes,
-            expression,
-            tree.shares,
-            depth=options.depth_factor("methylation"),
-            noise=options.noise,
-            batch_sd=_batch_sd(options),
-            rng=random_stream(seed, _ASSAY, MODALITIES.index("methylation")),
-        ),
+        **{
+            name: methylation_parameters(
+                genes,
+                expression,
+                tree.shares,
+                depth=options.depth_factor(name),
+                noise=options.noise,
+                batch_sd=_batch_sd(options),
+                rng=random_stream(seed, _ASSAY, MODALITIES.index(name)),
+                context=context,
+            )
+            for name, context in (("methylation", CG), ("methylation_ch", CH))
+        },
         protein=protein_parameters(
             min(options.proteins, options.n_genes),
             expression,

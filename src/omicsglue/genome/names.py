@@ -122,7 +122,8 @@ def parse_peak_names(names: Sequence[str] | pd.Index) -> pd.DataFrame:
     Understood are `chr1:100-600`, `chr1-100-600`, `chr1_100_600` and mixtures of these, on chromosomes and on
     scaffolds whose names hold dots, dashes and underscores (`GL000194.1-100-600`,
     `chrUn_KI270302v1_100_600`). The two last numbers are taken as start and end, as they stand (0-based,
-    half-open).
+    half-open). A prefix that ends with a colon and that all names share, as in `second:chr1:100-600`, tells
+    two sets of peaks apart and is no part of the chromosome.
 
     Parameters
     ----------
@@ -141,9 +142,27 @@ def parse_peak_names(names: Sequence[str] | pd.Index) -> pd.DataFrame:
     [['chr1', 100, 600], ['GL000194.1', 5, 9], [nan, -1, -1]]
     """
     places = [_place(str(name)) for name in names]
-    chrom = harmonise_chroms(np.array([place[0] for place in places], dtype=object))
+    chrom = harmonise_chroms(_without_prefix(np.array([place[0] for place in places], dtype=object)))
     start, end = (np.array([place[i] for place in places], dtype=np.int64) for i in (1, 2))
     return pd.DataFrame({CHROM: chrom, START: start, END: end})
+
+
+def _without_prefix(chroms: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
+    """Return chromosomes without a prefix that all share, where what is left are main chromosomes."""
+    unique = pd.unique(pd.Series(chroms, dtype=object).dropna())
+    prefix, colon, first = str(unique[0]).rpartition(":") if len(unique) else ("", "", "")
+    lead = prefix + colon
+    # a single contig may have colons in its name (HLA-A*01:01:01:01)
+    if not colon or not (len(unique) > 1 or first.startswith("chr")):
+        return chroms
+    if not all(str(each).startswith(lead) for each in unique):
+        return chroms
+    left = [str(each).removeprefix(lead) for each in unique]
+    if sum(_MAIN.fullmatch(each) is not None for each in left) < len(left) / 2:
+        return chroms
+    return np.array(
+        [each.removeprefix(lead) if isinstance(each, str) else each for each in chroms], dtype=object
+    )
 
 
 def _place(name: str) -> tuple[str | float, int, int]:

@@ -7,6 +7,7 @@ from omicsglue.pl.calibration import calibration, link_distance
 from omicsglue.pl.cells import umap_coordinates
 from omicsglue.pl.curves import training
 from omicsglue.pl.embedding import umap
+from omicsglue.pl.explained import explained
 from omicsglue.pl.histograms import balancing_weights, edge_distances
 from omicsglue.pl.network import tf_network
 from omicsglue.pl.tracks import links
@@ -15,6 +16,7 @@ __all__ = [
     "balancing_weights",
     "calibration",
     "edge_distances",
+    "explained",
     "link_activity",
     "link_distance",
     "links",

@@ -168,7 +168,8 @@ class RunFolder:
         return folder
 
     def _clear(self) -> None:
-        for part in (*self.parts, *self.path.glob("links.*")):
+        studies = (part for name in ("links", "explained", "unified") for part in self.path.glob(f"{name}.*"))
+        for part in (*self.parts, *studies):
             if part.is_dir() and not part.is_symlink():
                 shutil.rmtree(part)
             else:
