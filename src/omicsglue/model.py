@@ -30,6 +30,7 @@ from omicsglue.graph import GuidanceGraph
 from omicsglue.graph import check as check_graph
 from omicsglue.modelfile import SavedModality, SavedModel, read_model, write_model
 from omicsglue.nn.build import build_network
+from omicsglue.nn.classifier import label_probabilities
 from omicsglue.recipe import Outcome, PretrainedStore, Recipe, embed, follow, run_digest
 from omicsglue.training.checkpoint import checkpoint_to_follow
 from omicsglue.training.device import make_fabric, threads_limited
@@ -314,6 +315,27 @@ class GLUE:
             v = self.network.graph().mean.cpu().numpy()
         table = pd.DataFrame(v, index=pd.Index(self.graph.vertices, dtype=object))
         return table if modality is None else table.loc[list(self._cells(modality).features)]
+
+    def predict_labels(self, modality: str, adata: AnnData | None = None) -> pd.DataFrame:
+        """Return the probability of each known cell type for every cell, by the classifier of the labels.
+
+        Parameters
+        ----------
+        modality, adata
+            As for :meth:`get_latent_representation`; the modality need not have had labels itself.
+
+        Returns
+        -------
+        float32, cells x types; rows add up to 1.
+
+        Raises
+        ------
+        NotTrainedError, OptionError, InputError
+            As :meth:`get_latent_representation`, and if the model was trained without labels.
+        """
+        means = self.get_latent_representation(modality, adata)
+        cells = self._cells(modality).cells if adata is None else adata.obs_names
+        return label_probabilities(self.network, np.asarray(means), cells, self.labels)
 
     def balancing_weights(self, modality: str) -> Floats:
         """Return the balancing weight of each cell of training, mean 1.
