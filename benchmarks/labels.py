@@ -1,13 +1,13 @@
 r"""Labels in training: how much they help, how much wrong ones harm, by weight and loss.
 
-    python benchmarks/labels.py --cells 1000 --scenarios none,rna,noise40 --settings 0.02:0,0.1:0.7 --seeds 0,1
+    python benchmarks/labels.py --cells 1000 --scenarios none,rna,noise40 --settings 0.02:0,0.1:0.7
 
 Simulated cells of the preset ``snare``, of both modalities and known truth. A scenario says which labels are
 given: ``none``, ``rna`` (all cells of RNA), ``rna10`` (a tenth of them), ``both`` (all cells of both),
 ``noise20`` and ``noise40`` (RNA, with so many percent of the labels replaced by another type at random),
 ``both40`` (both modalities, 40 % replaced), ``lost`` (RNA, the most frequent type but one never labelled).
-A setting is WEIGHT:POWER of ``ObjectiveWeights``. All scores are against the true types; ``classified`` is the
-share of ATAC cells to which the classifier gives the right one. One JSON line a run.
+A setting is WEIGHT:POWER of ``ObjectiveWeights``. All scores are against the true types; ``classified`` is
+the share of ATAC cells to which the classifier gives the right one. One JSON line a run.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import argparse
 import json
 import time
 import warnings
-from dataclasses import replace
 from typing import Any
 
 import anndata as ad
@@ -91,11 +90,7 @@ def weighted(recipe: Recipe, setting: str) -> Recipe:
     if setting == "default":
         return recipe
     weight, power = map(float, setting.split(":"))
-    stages = {
-        stage: replace(config, weights=replace(config.weights, label=weight, label_power=power))
-        for stage, config in (("pretrain", recipe.pretrain), ("train", recipe.train))
-    }
-    return replace(recipe, **stages)
+    return recipe.weighted(label=weight, label_power=power)
 
 
 def known_types(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -25,10 +25,10 @@ from omicsglue.data.modality import (
     resolve,
 )
 from omicsglue.data.setup import ModalitySetup, read_setup, write_setup
-from omicsglue.errors import ModelFileError, NotTrainedError, OptionError
+from omicsglue.errors import NotTrainedError, OptionError
 from omicsglue.graph import GuidanceGraph
 from omicsglue.graph import check as check_graph
-from omicsglue.modelfile import SavedModality, SavedModel, read_model, write_model
+from omicsglue.modelfile import SavedModality, SavedModel, load_weights, read_model, write_model
 from omicsglue.nn.build import build_network
 from omicsglue.nn.classifier import label_probabilities
 from omicsglue.recipe import Outcome, PretrainedStore, Recipe, embed, follow, run_digest
@@ -93,11 +93,7 @@ class GLUE:
 
     def _build(self) -> None:
         self.network = build_network(
-            self._data,
-            self.graph,
-            self.recipe.network,
-            types=len(self.labels),
-            seed=self.recipe.seed,
+            self._data, self.graph, self.recipe.network, types=len(self.labels), seed=self.recipe.seed
         )
 
     @classmethod
@@ -110,6 +106,7 @@ class GLUE:
         representation: str | None = None,
         batch_key: str | None = None,
         labels_key: str | None = None,
+        unknown_labels: Sequence[str] = (),
     ) -> None:
         """Say how a modality enters the model; kept in ``adata.uns["omicsglue"]``.
 
@@ -126,15 +123,17 @@ class GLUE:
             counts.
         batch_key
             ``obs`` column of experimental batches, which get decoder parameters of their own.
-        labels_key
-            ``obs`` column of known cell types, missing where unknown; they guide the embedding.
+        labels_key, unknown_labels
+            ``obs`` column of known cell types, which guide the embedding; missing, or one of these names
+            (such as ``"Unassigned"``), where the type is not known.
 
         Raises
         ------
         InputError, OptionError
             If something named is not there, or the data do not suit the likelihood.
         """
-        write_setup(adata, ModalitySetup(likelihood, layer, representation, batch_key, labels_key))
+        unknown = tuple(map(str, unknown_labels))
+        write_setup(adata, ModalitySetup(likelihood, layer, representation, batch_key, labels_key, unknown))
 
     @property
     def modalities(self) -> list[str]:
@@ -330,7 +329,7 @@ class GLUE:
 
         Raises
         ------
-        NotTrainedError, OptionError, InputError
+        OmicsGlueError
             As :meth:`get_latent_representation`, and if the model was trained without labels.
         """
         means = self.get_latent_representation(modality, adata)
@@ -423,14 +422,7 @@ class GLUE:
         names = {name: modalities[name].var_names for name in saved.modalities}
         model.graph_report = check_graph(model.graph, names)
         model._build()
-        try:
-            model.network.load_state_dict(saved.network)
-        except RuntimeError as error:
-            raise ModelFileError(
-                "the weights do not fit the record of the model",
-                where=str(folder),
-                remedy="restore the folder from a copy, or train again",
-            ) from error
+        load_weights(model.network, saved, Path(folder))
         model.network.eval()
         model._outcome = saved.outcome
         return model

@@ -146,6 +146,13 @@ class Recipe:
             train=replace(self.train, max_epochs=max_epochs),
         )
 
+    def weighted(self, **weights: float) -> Recipe:
+        """Return the recipe with other weights of the objective in both stages, by their names."""
+        pretrain, train = (
+            replace(stage, weights=replace(stage.weights, **weights)) for stage in (self.pretrain, self.train)
+        )
+        return replace(self, pretrain=pretrain, train=train)
+
 
 @dataclass(frozen=True)
 class Outcome:

@@ -52,6 +52,14 @@ def integrate(
         Many,
         typer.Option(metavar="NAME=COLUMN", help="obs column of known cell types, which guide the training."),
     ] = None,
+    unknown_label: Annotated[
+        Many,
+        typer.Option(metavar="LABEL", help="Label that means that the type is not known; may be repeated."),
+    ] = None,
+    label_weight: Annotated[
+        float | None,
+        typer.Option(metavar="WEIGHT", help="Weight of known cell types in training. [default: LABELWEIGHT]"),
+    ] = None,
     pairing: Annotated[
         str | None,
         typer.Option(
@@ -62,6 +70,13 @@ def integrate(
     ] = None,
     sign: Annotated[
         Many, typer.Option(metavar="NAME=SIGN", help="Sign of its edges, 1 or -1. [default: 1]")
+    ] = None,
+    rule: Annotated[
+        str | None,
+        typer.Option(
+            metavar="combined|gene_body|promoter",
+            help="What of a gene links it to features. [default: combined, body and promoter]",
+        ),
     ] = None,
     promoter: Annotated[
         int | None, typer.Option(metavar="BASES", help="Length of promoters. [default: 2000]")
@@ -119,6 +134,9 @@ def integrate(
         "representation": named(representation, "--representation"),
         "batch_key": named(batch_key, "--batch-key"),
         "label_key": named(label_key, "--label-key"),
+        "unknown_labels": unknown_label,
+        "label_weight": label_weight,
+        "rule": rule,
         "sign": numbers(named(sign, "--sign"), "--sign", int),
         "pairing": pairing,
         "promoter": promoter,

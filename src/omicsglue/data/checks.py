@@ -15,8 +15,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from omicsglue.data.columns import batch_codes, check_batch_key, check_key, check_labels
+from omicsglue.data.columns import batch_codes, check_batch_key, check_key
 from omicsglue.data.counts import check_counts, check_finite, warn_of_empty
+from omicsglue.data.labels import check_labels
 from omicsglue.data.matrices import MatrixSurvey, is_sparse, iter_row_blocks, matrix_of, survey_matrix
 from omicsglue.errors import InputError, OmicsGlueWarning, OptionError, examples
 from omicsglue.suggest import did_you_mean, listed
@@ -327,7 +328,7 @@ def check_setup(adata: AnnData, setup: ModalitySetup, where: str = "adata") -> M
     if setup.batch_key is not None:
         check_batch_key(adata, setup.batch_key, where=where)
     if setup.labels_key is not None:
-        check_labels(adata, setup.labels_key, where=where)
+        check_labels(adata, setup.labels_key, unknown=setup.unknown_labels, where=where)
     survey = _check_values(adata, setup, where)
     warn_of_empty(survey, adata, where=where)
     return survey

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -30,6 +31,8 @@ class ModalitySetup:
         ``obs`` column of experimental batches.
     labels_key
         ``obs`` column of known cell types, for semi-supervised training.
+    unknown_labels
+        Labels in it that mean that the type is not known.
     """
 
     likelihood: str = "nb"
@@ -37,10 +40,12 @@ class ModalitySetup:
     representation: str | None = None
     batch_key: str | None = None
     labels_key: str | None = None
+    unknown_labels: tuple[str, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """Return the record as stored: the format's number, and plain strings, ``""`` for what is not set."""
         values = {key: "" if value is None else value for key, value in asdict(self).items()}
+        values["unknown_labels"] = json.dumps(self.unknown_labels) if self.unknown_labels else ""
         return {"format": FORMAT, **values}
 
     @classmethod
@@ -58,9 +63,12 @@ class ModalitySetup:
                 where=where,
                 remedy="run GLUE.setup_anndata again with this version of omicsglue",
             )
-        values = {field.name: str(record[field.name]) or None for field in fields(cls)}
+        unknown = str(record.get("unknown_labels", ""))  # older records lack it
+        named = [field.name for field in fields(cls) if field.name != "unknown_labels"]
+        values: dict[str, Any] = {name: str(record[name]) or None for name in named}
         values["likelihood"] = values["likelihood"] or "nb"
-        return cls(**values)  # type: ignore[arg-type]  # names of the fields, read at run time
+        values["unknown_labels"] = tuple(json.loads(unknown)) if unknown else ()
+        return cls(**values)
 
 
 def write_setup(adata: AnnData, setup: ModalitySetup, where: str = "adata") -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 BY_MODALITY: Final = ("likelihood", "layer", "representation", "batch_key", "label_key", "sign")
 PAIRINGS: Final = ("obs_names", "none")
 LIKELIHOOD: Final = "nb"
+RULES: Final = ("combined", "gene_body", "promoter")
+_PROMOTER: Final = 2000  # bases
 
 _LEAST: Final[Mapping[str, int]] = {
     "promoter": 0,
@@ -40,9 +42,16 @@ class IntegrateOptions:
     ----------
     likelihood, layer, representation, batch_key, label_key, sign
         By modality; what is not named takes its default (``nb``, ``X``, computed, none, none, +1).
+    unknown_labels
+        Labels that mean that the type of a cell is not known, such as ``"Unassigned"``.
+    label_weight
+        Weight of the known cell types in training; that of the recipe by default, 0 for none.
     pairing
         Whether cells of one name in two modalities are one cell (``"obs_names"``) or not (``"none"``); kept
         in the record, where the scores look it up. Training does not use it.
+    rule
+        What of a gene links it to features: body and promoter (``"combined"``), ``"gene_body"`` or
+        ``"promoter"``.
     promoter, window
         Bases upstream of a gene that belong to it, and bases around it in which features are linked.
     n_genes
@@ -67,8 +76,11 @@ class IntegrateOptions:
     batch_key: Mapping[str, str] = field(default_factory=dict)
     label_key: Mapping[str, str] = field(default_factory=dict)
     sign: Mapping[str, int] = field(default_factory=dict)
+    unknown_labels: tuple[str, ...] = ()
+    label_weight: float | None = None
     pairing: str | None = None
-    promoter: int = 2000
+    rule: str = "combined"
+    promoter: int = _PROMOTER
     window: int = 0
     n_genes: int = 2000
     n_components: int = 100
@@ -109,6 +121,8 @@ class IntegrateOptions:
         for name, least in _LEAST.items():
             if name in given:
                 given[name] = _whole(name, given[name], least)
+        if "unknown_labels" in given:
+            given["unknown_labels"] = _names(given["unknown_labels"])
         options = cls(**given)
         options._check_rest()
         return options
@@ -122,12 +136,43 @@ class IntegrateOptions:
                 where="--pairing",
                 remedy=f"choose one of: {', '.join(PAIRINGS)}",
             )
+        self._check_rule()
+        self._check_labels()
         minutes = self.checkpoint_minutes
         if isinstance(minutes, bool) or not isinstance(minutes, Real) or not 0 <= minutes < math.inf:
             raise OptionError(
                 f"checkpoint_minutes is {minutes!r}",
                 where="--checkpoint-minutes",
                 remedy="give 0 or more minutes",
+            )
+
+    def _check_rule(self) -> None:
+        if self.rule not in RULES:
+            raise OptionError(
+                f"there is no rule {self.rule!r}{did_you_mean(str(self.rule), RULES)}",
+                where="--rule",
+                remedy=f"choose one of: {', '.join(RULES)}",
+            )
+        if self.rule == "gene_body" and self.promoter not in (0, _PROMOTER):
+            raise OptionError(
+                f"the rule gene_body leaves promoters out, but {self.promoter:,} bases are asked for",
+                where="--rule",
+                remedy="leave --promoter out, or choose the rule combined or promoter",
+            )
+
+    def _check_labels(self) -> None:
+        if self.unknown_labels and not self.label_key:
+            raise OptionError(
+                f"it names {listed(self.unknown_labels)}, but no column of labels is given",
+                where="--unknown-label",
+                remedy="name the column with --label-key, or leave the option out",
+            )
+        weight = self.label_weight
+        if weight is None:
+            return
+        if isinstance(weight, bool) or not isinstance(weight, Real) or not 0 <= weight < math.inf:
+            raise OptionError(
+                f"label_weight is {weight!r}", where="--label-weight", remedy="give a number of 0 or more"
             )
 
     def check_modalities(self, names: Iterable[str]) -> None:
@@ -153,7 +198,8 @@ class IntegrateOptions:
         """Return the settings of training for so many cells of the largest modality."""
         from omicsglue.recipe import Recipe
 
-        return Recipe.for_cells(cells, self.seed).limited(self.max_epochs)
+        recipe = Recipe.for_cells(cells, self.seed).limited(self.max_epochs)
+        return recipe if self.label_weight is None else recipe.weighted(label=float(self.label_weight))
 
     def seeds(self) -> dict[str, int | list[int]]:
         """Return the seed and, of an ensemble, the seeds of its members in the second stage."""
@@ -167,6 +213,7 @@ class IntegrateOptions:
         values = {
             name: dict(value) if isinstance(value, Mapping) else value for name, value in asdict(self).items()
         }
+        values["unknown_labels"] = list(self.unknown_labels)
         values["likelihood"] = {name: self.likelihood.get(name, LIKELIHOOD) for name in known}
         return {"modalities": known, **values}
 
@@ -195,6 +242,16 @@ def _by_modality(option: str, value: object) -> dict[str, Any]:
                 f"it is {entry!r} for {name}", where=flag(option), remedy="give a name, as text in quotes"
             )
     return given
+
+
+def _names(value: object) -> tuple[str, ...]:
+    """Return labels that were given as one text or several."""
+    given = [value] if isinstance(value, str) else value
+    if not isinstance(given, Iterable) or isinstance(given, Mapping):
+        raise OptionError(
+            f"it is {value!r}", where="--unknown-label", remedy="give labels as text, or a list of them"
+        )
+    return tuple(dict.fromkeys(str(name) for name in given))
 
 
 def _sign(modality: str, value: object) -> int:
