@@ -333,7 +333,7 @@ class GLUE:
             As :meth:`get_latent_representation`, and if the model was trained without labels.
         """
         means = self.get_latent_representation(modality, adata)
-        cells = self._cells(modality).cells if adata is None else adata.obs_names
+        cells = pd.Index(self._cells(modality).cells) if adata is None else adata.obs_names
         return label_probabilities(self.network, np.asarray(means), cells, self.labels)
 
     def balancing_weights(self, modality: str) -> Floats:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -146,7 +146,7 @@ class Recipe:
             train=replace(self.train, max_epochs=max_epochs),
         )
 
-    def weighted(self, **weights: float) -> Recipe:
+    def weighted(self, **weights: Any) -> Recipe:
         """Return the recipe with other weights of the objective in both stages, by their names."""
         pretrain, train = (
             replace(stage, weights=replace(stage.weights, **weights)) for stage in (self.pretrain, self.train)

@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 import pandas as pd
 
 from omicsglue.data.columns import check_key
@@ -19,8 +18,8 @@ if TYPE_CHECKING:
 
 _MANY_LABELS: Final = 0.5
 _NO_TYPES: Final = frozenset(
-    ("unknown", "unassigned", "undefined", "undetermined", "unlabeled", "unlabelled", "unannotated")
-    + ("na", "n/a", "nan", "none", "null", "-")
+    {"unknown", "unassigned", "undefined", "undetermined", "unlabeled", "unlabelled", "unannotated"}
+    | {"na", "n/a", "nan", "none", "null", "-"}
 )
 
 
@@ -147,7 +146,7 @@ def _categories(column: pd.Series[Any], unknown: Collection[str]) -> pd.Categori
 def _warn_of_no_types(labels: pd.Categorical, place: str) -> None:
     words = [name for name in labels.categories if str(name).strip().lower() in _NO_TYPES]
     if words:
-        cells = int(np.isin(labels.codes, labels.categories.get_indexer(words)).sum())
+        cells = int(pd.Series(labels).isin(words).sum())
         warnings.warn(
             f"{place}: {examples(words)} ({cells:,} cells) is taken for a cell type like any other\n"
             "  -> if it means that the type is not known, name it with unknown_labels= or --unknown-label",

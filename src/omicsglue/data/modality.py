@@ -221,7 +221,7 @@ def _label_codes(adata: AnnData, setup: ModalitySetup, labels: Sequence[str]) ->
     if setup.labels_key is None or setup.labels_key not in adata.obs:
         return np.full(adata.n_obs, -1, dtype=np.int64)
     known = known_labels(adata.obs[setup.labels_key], setup.unknown_labels)
-    return pd.Index(labels).get_indexer(known).astype(np.int64)
+    return pd.Index(labels).get_indexer(pd.Index(known)).astype(np.int64)
 
 
 def _representation(name: str, adata: AnnData, setup: ModalitySetup) -> npt.NDArray[np.float32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from omicsglue.nn.network import Network
 
 
 def label_probabilities(
-    network: Network, means: npt.NDArray[np.float32], cells: Sequence[str], labels: Sequence[str]
+    network: Network, means: npt.NDArray[np.float32], cells: pd.Index[Any], labels: Sequence[str]
 ) -> pd.DataFrame:
     """Return the probability of each cell type for embedded cells.
 
@@ -48,4 +49,4 @@ def label_probabilities(
     with torch.no_grad():
         logits = network.classifier(torch.from_numpy(means).to(device))
         probabilities = torch.softmax(logits, dim=1).cpu().numpy()
-    return pd.DataFrame(probabilities, index=pd.Index(cells, dtype=object), columns=list(labels))
+    return pd.DataFrame(probabilities, index=cells, columns=list(labels))
