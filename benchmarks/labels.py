@@ -1,12 +1,13 @@
 r"""Labels in training: how much they help, how much wrong ones harm, by weight and loss.
 
-    python benchmarks/labels.py --cells 1000 --scenarios none,rna,noise40 --settings 0.02:0,0.1:0.7
+    python benchmarks/labels.py --cells 1000 --scenarios none,rna,noise40 --settings 0.02:0:0,0.1:0.7:20
 
 Simulated cells of the preset ``snare``, of both modalities and known truth. A scenario says which labels are
 given: ``none``, ``rna`` (all cells of RNA), ``rna10`` (a tenth of them), ``both`` (all cells of both),
 ``noise20`` and ``noise40`` (RNA, with so many percent of the labels replaced by another type at random),
 ``both40`` (both modalities, 40 % replaced), ``lost`` (RNA, the most frequent type but one never labelled).
-A setting is WEIGHT:POWER of ``ObjectiveWeights``. All scores are against the true types; ``classified`` is
+A setting is WEIGHT:POWER:NEIGHBOURS: weight and exponent of the loss (``ObjectiveWeights``), and the
+neighbours that must support a label (``Recipe``). All scores are against the true types; ``classified`` is
 the share of ATAC cells to which the classifier gives the right one. One JSON line a run.
 """
 
@@ -16,6 +17,7 @@ import argparse
 import json
 import time
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import anndata as ad
@@ -39,7 +41,7 @@ def main() -> None:
     parser.add_argument("--peaks", type=int, help="peaks to simulate [default: as the preset]")
     parser.add_argument("--genes", type=int, help="genes to simulate [default: as the preset]")
     parser.add_argument("--scenarios", default="none,rna,rna10,both,noise20,noise40,both40,lost")
-    parser.add_argument("--settings", default="default", help="WEIGHT:POWER[,WEIGHT:POWER...]")
+    parser.add_argument("--settings", default="default", help="WEIGHT:POWER:NEIGHBOURS[,...]")
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
@@ -89,8 +91,9 @@ def weighted(recipe: Recipe, setting: str) -> Recipe:
     """Return the recipe with the weight and loss of labels that a setting names."""
     if setting == "default":
         return recipe
-    weight, power = map(float, setting.split(":"))
-    return recipe.weighted(label=weight, label_power=power)
+    weight, power, neighbours = map(float, setting.split(":"))
+    recipe = recipe.weighted(label=weight, label_power=power)
+    return replace(recipe, label_neighbours=int(neighbours))
 
 
 def known_types(

@@ -22,6 +22,7 @@ import torch
 
 from omicsglue.balancing import BalancingConfig, balancing_weights
 from omicsglue.data.batches import passes
+from omicsglue.data.labels import supported_labels
 from omicsglue.data.modality import EncoderInput, ModalityData, dense_rows
 from omicsglue.errors import OptionError
 from omicsglue.graph.guidance import GuidanceGraph
@@ -69,6 +70,9 @@ class Recipe:
         Seed of everything random.
     member
         Number of the member of an ensemble that is trained; the second stage takes ``seed + member``.
+    label_neighbours
+        Neighbours that must support a cell's label; 0 trusts all labels. See
+        :func:`~omicsglue.data.labels.supported_labels`.
 
     Raises
     ------
@@ -87,6 +91,7 @@ class Recipe:
     validation: float = 0.1
     seed: int = 0
     member: int = 0
+    label_neighbours: int = 20
 
     def __post_init__(self) -> None:
         """Check the numbers."""
@@ -249,6 +254,7 @@ def follow(
     Interrupted
         If ``on_step`` says so.
     """
+    modalities = _with_supported_labels(modalities, recipe.label_neighbours, reporter)
     data = StageData.split(modalities, graph, recipe.validation, recipe.seed)
     engine = Engine.start(fabric, network)
     state = StageState()
@@ -293,6 +299,23 @@ def run_digest(
     for edges in (graph.source, graph.target, graph.weight, graph.sign):
         digest.update(np.ascontiguousarray(edges).data)
     return digest.hexdigest()
+
+
+def _with_supported_labels(
+    modalities: Mapping[str, ModalityData], neighbours: int, reporter: Reporter
+) -> dict[str, ModalityData]:
+    """Return the modalities without labels that a cell's neighbours speak against."""
+    found = {}
+    for name, cells in modalities.items():
+        label = supported_labels(cells.label, cells.inputs, neighbours)
+        before, after = (int((codes >= 0).sum()) for codes in (cells.label, label))
+        if after < before:
+            reporter.message(
+                f"{name}: {before - after:,} of {before:,} labels are not borne out by the nearest labelled "
+                "cells, and are left out"
+            )
+        found[name] = cells if label is cells.label else replace(cells, label=label)
+    return found
 
 
 def _begin(
