@@ -58,7 +58,14 @@ def integrate(
     ] = None,
     label_weight: Annotated[
         float | None,
-        typer.Option(metavar="WEIGHT", help="Weight of known cell types in training. [default: LABELWEIGHT]"),
+        typer.Option(metavar="WEIGHT", help="Weight of known cell types in training. [default: 0.02]"),
+    ] = None,
+    label_neighbours: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Nearest labelled cells that must bear out a label; 0 trusts all labels. [default: 20]",
+        ),
     ] = None,
     pairing: Annotated[
         str | None,
@@ -136,6 +143,7 @@ def integrate(
         "label_key": named(label_key, "--label-key"),
         "unknown_labels": unknown_label,
         "label_weight": label_weight,
+        "label_neighbours": label_neighbours,
         "rule": rule,
         "sign": numbers(named(sign, "--sign"), "--sign", int),
         "pairing": pairing,

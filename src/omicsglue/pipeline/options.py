@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +23,7 @@ _PROMOTER: Final = 2000  # bases
 _LEAST: Final[Mapping[str, int]] = {
     "promoter": 0,
     "window": 0,
+    "label_neighbours": 0,
     "n_genes": 1,
     "n_components": 2,
     "max_epochs": 1,
@@ -46,6 +47,8 @@ class IntegrateOptions:
         Labels that mean that the type of a cell is not known, such as ``"Unassigned"``.
     label_weight
         Weight of the known cell types in training; that of the recipe by default, 0 for none.
+    label_neighbours
+        Nearest labelled cells that must bear out a label for it to count, 0 to trust all labels; 20 by default.
     pairing
         Whether cells of one name in two modalities are one cell (``"obs_names"``) or not (``"none"``); kept
         in the record, where the scores look it up. Training does not use it.
@@ -78,6 +81,7 @@ class IntegrateOptions:
     sign: Mapping[str, int] = field(default_factory=dict)
     unknown_labels: tuple[str, ...] = ()
     label_weight: float | None = None
+    label_neighbours: int | None = None
     pairing: str | None = None
     rule: str = "combined"
     promoter: int = _PROMOTER
@@ -199,7 +203,11 @@ class IntegrateOptions:
         from omicsglue.recipe import Recipe
 
         recipe = Recipe.for_cells(cells, self.seed).limited(self.max_epochs)
-        return recipe if self.label_weight is None else recipe.weighted(label=float(self.label_weight))
+        if self.label_weight is not None:
+            recipe = recipe.weighted(label=float(self.label_weight))
+        if self.label_neighbours is not None:
+            recipe = replace(recipe, label_neighbours=self.label_neighbours)
+        return recipe
 
     def seeds(self) -> dict[str, int | list[int]]:
         """Return the seed and, of an ensemble, the seeds of its members in the second stage."""
