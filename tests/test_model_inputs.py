@@ -18,6 +18,7 @@ from omicsglue.datasets import simulate
 from omicsglue.errors import (
     InputError,
     OmicsGlueWarning,
+    OptionError,
 )
 from omicsglue.graph import GuidanceGraph, compose
 from small import (

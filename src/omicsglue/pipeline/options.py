@@ -48,7 +48,7 @@ class IntegrateOptions:
     label_weight
         Weight of the known cell types in training; that of the recipe by default, 0 for none.
     label_neighbours
-        Nearest labelled cells that must bear out a label for it to count, 0 to trust all labels; 20 by default.
+        Nearest labelled cells that must bear out a label for it to count; 0 trusts all labels, 20 by default.
     pairing
         Whether cells of one name in two modalities are one cell (``"obs_names"``) or not (``"none"``); kept
         in the record, where the scores look it up. Training does not use it.
