@@ -47,14 +47,17 @@ def main() -> None:
             graph = guidance(data, name, seed)
             began = time.perf_counter()
             found = ours(data, graph, seed, options.threads)
-            rows = [{"method": "omicsglue", **scores(found, data, options.label_key, options.ignore_label)}]
-            rows[0]["seconds"] = round(time.perf_counter() - began, 1)
+            facts = {"seconds": round(time.perf_counter() - began, 1)}
+            head = {"graph": name, "edges": graph.n_edges, "seed": seed}
+            say(head | {"method": "omicsglue"}, scores(found, data, options), facts)
             if options.rival is not None:
                 found, facts = rival(options, annotation, graph, seed)
-                marks = scores(found, data, options.label_key, options.ignore_label)
-                rows.append({"method": "scglue", **marks, **facts})
-            for row in rows:
-                print(json.dumps({"graph": name, "edges": graph.n_edges, "seed": seed, **row}), flush=True)
+                say(head | {"method": "scglue"}, scores(found, data, options) if found else {}, facts)
+
+
+def say(*parts: dict[str, Any]) -> None:
+    """Print one JSON line."""
+    print(json.dumps({key: value for part in parts for key, value in part.items()}), flush=True)
 
 
 def prepared(folder: Path, annotation: Path) -> Data:
@@ -99,7 +102,7 @@ def ours(data: Data, graph: og.graph.GuidanceGraph, seed: int, threads: int) -> 
 def rival(
     options: argparse.Namespace, annotation: Path, graph: og.graph.GuidanceGraph, seed: int
 ) -> tuple[Embeddings, dict[str, Any]]:
-    """Return the embeddings of the cells by scglue on the same edges, and what it took."""
+    """Return the embeddings of the cells by scglue on the same edges, none where it failed, and what it took."""
     with tempfile.TemporaryDirectory() as directory:
         scratch = Path(directory)
         graph.to_frame().to_csv(scratch / "edges.tsv", sep="\t", index=False)
@@ -116,13 +119,14 @@ def rival(
         more = [text for name, value in given.items() for text in (f"--{name}", str(value))]
         subprocess.run([str(options.rival), str(script), *more], check=True, stdout=subprocess.DEVNULL)
         facts = json.loads((scratch / "facts.json").read_text(encoding="utf-8"))
-        return [np.load(scratch / f"{name}.npy") for name in REPRESENTATIONS], facts
+        files = [scratch / f"{name}.npy" for name in REPRESENTATIONS]
+        return [np.load(file) for file in files if file.is_file()], facts
 
 
-def scores(found: Embeddings, data: Data, label_key: str, ignored: list[str]) -> dict[str, Any]:
+def scores(found: Embeddings, data: Data, options: argparse.Namespace) -> dict[str, Any]:
     """Return FOSCTTM, label accuracy and mixing of embeddings of the same cells in both modalities."""
-    types = [adata.obs[label_key].astype(str).to_numpy() for adata in data.values()]
-    kept = [~np.isin(names, ignored) for names in types]
+    types = [adata.obs[options.label_key].astype(str).to_numpy() for adata in data.values()]
+    kept = [~np.isin(names, options.ignore_label) for names in types]
     (u, v), (known, there) = found, kept
     accuracy = og.metrics.label_transfer_accuracy(u[known], types[0][known], v[there], types[1][there])
     return {

@@ -37,7 +37,11 @@ def guidance(edges: pd.DataFrame) -> nx.MultiDiGraph:
 def embedded(
     data: Data, graph: nx.MultiDiGraph, seconds: float, seed: int
 ) -> tuple[list[np.ndarray], list[Limit]]:
-    """Train scglue; return the embeddings of the cells of each modality, and what each stage took."""
+    """Train scglue; return the embeddings of the cells of each modality, and what each stage took.
+
+    There are no embeddings where scglue's losses became NaN, as they do where its balancing matches no
+    clusters.
+    """
     for adata in data.values():
         adata.var["highly_variable"] = adata.var_names.isin(list(graph))
     scglue.models.configure_dataset(
@@ -53,6 +57,8 @@ def embedded(
             init_kws={"random_seed": seed},
             fit_kws={"directory": directory},
         )
+    if any(limit.ended == "NaN" for limit in limits):
+        return [], limits
     return [model.encode_data(name, data[name]) for name in MODALITIES], limits
 
 
@@ -75,7 +81,7 @@ def main() -> None:
     graph = guidance(pd.read_csv(options.edges, sep="\t"))
     began = time.perf_counter()
     found, limits = embedded(data, graph, options.max_seconds, options.seed)
-    for name, values in zip(MODALITIES, found, strict=True):
+    for name, values in zip(MODALITIES, found, strict=False):
         np.save(options.out / f"{name}.npy", values)
     facts = {
         "seconds": round(time.perf_counter() - began, 1),
