@@ -102,7 +102,7 @@ def ours(data: Data, graph: og.graph.GuidanceGraph, seed: int, threads: int) -> 
 def rival(
     options: argparse.Namespace, annotation: Path, graph: og.graph.GuidanceGraph, seed: int
 ) -> tuple[Embeddings, dict[str, Any]]:
-    """Return the embeddings of the cells by scglue on the same edges, none where it failed, and what it took."""
+    """Return the embeddings of the cells by scglue on the same edges (none: it failed), and what it took."""
     with tempfile.TemporaryDirectory() as directory:
         scratch = Path(directory)
         graph.to_frame().to_csv(scratch / "edges.tsv", sep="\t", index=False)
