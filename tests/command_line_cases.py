@@ -150,11 +150,11 @@ def with_representation(values: np.ndarray) -> list[str]:
     return with_rna(change, "--representation", "rna=X_mine")
 
 
-def with_column(values: list[object], option: str) -> list[str]:
+def with_column(values: list[object], option: str, *more: str) -> list[str]:
     def change(adata: ad.AnnData) -> None:
         adata.obs["mine"] = values
 
-    return with_rna(change, option, "rna=mine")
+    return with_rna(change, option, "rna=mine", *more)
 
 
 def shared_features() -> list[str]:
@@ -363,6 +363,18 @@ CASES = [
     CommandCase(
         "labels missing", lambda: with_column([NAN] * CELLS, "--label-key"), ("'mine'", "no cell has a label")
     ),
+    CommandCase(
+        "all labels unknown",
+        lambda: with_column(["?"] * CELLS, "--label-key", "--unknown-label", "?"),
+        ("'mine'", "no cell has a label"),
+    ),
+    CommandCase("one label only", lambda: with_column(["T"] * CELLS, "--label-key"), ("one type", "T")),
+    CommandCase(
+        "unknown labels without a column",
+        lambda: command("--unknown-label", "?"),
+        ("--unknown-label", "--label-key"),
+    ),
+    CommandCase("unknown rule", lambda: command("--rule", "promotor"), ("'promotor'", "'promoter'")),
     CommandCase(
         "cells without a batch",
         lambda: with_column(["a", "b", "c", None] * 3, "--batch-key"),

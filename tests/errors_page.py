@@ -31,6 +31,7 @@ from omicsglue import graph, io, tl
 from omicsglue.data import checks
 from omicsglue.data.inputs import read_modality
 from omicsglue.data.kinds import Kind
+from omicsglue.data.labels import check_types
 from omicsglue.data.setup import ModalitySetup
 from omicsglue.errors import OmicsGlueError, OmicsGlueWarning
 from omicsglue.pp.annotate import annotate_genes, annotate_peaks
@@ -352,6 +353,17 @@ CASES: dict[str, list[Case]] = {
             lambda: checks.check_labels(
                 annotated(cell_type=["T", "B", np.nan] * 2), "cell_type", where="rna"
             ),
+        ),
+        Case(
+            "labels that seem to mean unknown",
+            lambda: checks.check_labels(
+                annotated(cell_type=["T", "B", "Unknown"] * 2), "cell_type", where="rna"
+            ),
+        ),
+        Case("only one label", lambda: check_types({"rna": {"T"}})),
+        Case(
+            "modalities that share no label",
+            lambda: check_types({"rna": {"T", "B"}, "atac": {"T cell", "B cell"}}),
         ),
         Case(
             "a label for each cell",

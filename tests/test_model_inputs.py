@@ -18,6 +18,7 @@ from omicsglue.datasets import simulate
 from omicsglue.errors import (
     InputError,
     OmicsGlueWarning,
+    OptionError,
 )
 from omicsglue.graph import GuidanceGraph, compose
 from small import (
@@ -99,6 +100,25 @@ def test_labels_of_one_modality_are_enough(small_pair: Pair) -> None:
     model = trained(pair, quick_recipe(1))
     assert model.labels == ("type1", "type2", "type3")
     assert model.history["label"].notna().all()
+
+
+def test_types_are_predicted_for_the_modality_without_labels(small_pair: Pair) -> None:
+    pair = copies(small_pair)
+    GLUE.setup_anndata(pair["rna"], representation="X_rep", labels_key="cell_type")
+    model = trained(pair, quick_recipe(20, weights=replace(WEIGHTS, label=0.5)))
+    for name, adata in pair.items():
+        found = model.predict_labels(name)
+        assert list(found.columns) == ["type1", "type2", "type3"]
+        assert list(found.index) == list(adata.obs_names)
+        assert np.allclose(found.sum(axis=1), 1, atol=1e-5)
+    right = model.predict_labels("rna").idxmax(axis=1) == pair["rna"].obs["cell_type"].astype(str)
+    assert right.mean() > 0.8
+    assert model.predict_labels("atac", pair["atac"][:7]).equals(model.predict_labels("atac").iloc[:7])
+
+
+def test_without_labels_no_types_are_predicted(brief_model: GLUE) -> None:
+    with pytest.raises(OptionError, match="trained without labels"):
+        brief_model.predict_labels("rna")
 
 
 def test_batches_have_parameters_of_their_own() -> None:

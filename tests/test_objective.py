@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -177,6 +178,23 @@ def test_labels_count_where_they_are_known(out: NetworkOutput, batch: Batch) -> 
     losses = [cross_entropy(row, label) for row, label in rows if label >= 0]
     assert term.value.item() == pytest.approx(np.mean(losses), rel=1e-5)
     assert label_terms(out._replace(label_logits=None), batch, WEIGHTS) == []
+
+
+@pytest.mark.parametrize("power", [0.3, 0.7, 1.0])
+def test_the_loss_of_labels_bounds_what_a_wrong_one_costs(
+    out: NetworkOutput, batch: Batch, power: float
+) -> None:
+    (term,) = label_terms(out, batch, replace(WEIGHTS, label_power=power))
+    truth = [label for name in CELLS for label in LABELS[name]]
+    rows = zip(out.label_logits.tolist(), truth, strict=True)
+    chances = [math.exp(-cross_entropy(row, label)) for row, label in rows if label >= 0]
+    assert term.value.item() == pytest.approx(np.mean([(1 - p**power) / power for p in chances]), rel=1e-5)
+    far = out._replace(label_logits=out.label_logits * 1000)
+    (worst,) = label_terms(far, batch, replace(WEIGHTS, label_power=power))
+    assert worst.value.item() <= 1 / power
+    (close,) = label_terms(out, batch, replace(WEIGHTS, label_power=1e-4))
+    (plain,) = label_terms(out, batch, WEIGHTS)
+    assert close.value.item() == pytest.approx(plain.value.item(), rel=1e-2)
 
 
 def test_a_batch_without_labels_costs_nothing(out: NetworkOutput, batch: Batch) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -25,11 +25,12 @@ from omicsglue.data.modality import (
     resolve,
 )
 from omicsglue.data.setup import ModalitySetup, read_setup, write_setup
-from omicsglue.errors import ModelFileError, NotTrainedError, OptionError
+from omicsglue.errors import NotTrainedError, OptionError
 from omicsglue.graph import GuidanceGraph
 from omicsglue.graph import check as check_graph
-from omicsglue.modelfile import SavedModality, SavedModel, read_model, write_model
+from omicsglue.modelfile import SavedModality, SavedModel, load_weights, read_model, write_model
 from omicsglue.nn.build import build_network
+from omicsglue.nn.classifier import label_probabilities
 from omicsglue.recipe import Outcome, PretrainedStore, Recipe, embed, follow, run_digest
 from omicsglue.training.checkpoint import checkpoint_to_follow
 from omicsglue.training.device import make_fabric, threads_limited
@@ -92,11 +93,7 @@ class GLUE:
 
     def _build(self) -> None:
         self.network = build_network(
-            self._data,
-            self.graph,
-            self.recipe.network,
-            types=len(self.labels),
-            seed=self.recipe.seed,
+            self._data, self.graph, self.recipe.network, types=len(self.labels), seed=self.recipe.seed
         )
 
     @classmethod
@@ -110,6 +107,7 @@ class GLUE:
         batch_key: str | None = None,
         labels_key: str | None = None,
         coverage: str | None = None,
+        unknown_labels: Sequence[str] = (),
     ) -> None:
         """Say how a modality enters the model; kept in ``adata.uns["omicsglue"]``.
 
@@ -126,8 +124,9 @@ class GLUE:
             counts, or standardised values of other data.
         batch_key
             ``obs`` column of experimental batches, which get decoder parameters of their own.
-        labels_key
-            ``obs`` column of known cell types, missing where unknown; they guide the embedding.
+        labels_key, unknown_labels
+            ``obs`` column of known cell types, which guide the embedding; missing, or one of these names
+            (such as ``"Unassigned"``), where the type is not known.
         coverage
             Layer that says how much of each entry was measured; entries of which it holds 0 are missing, as
             are NaN in the data. ``"betabinomial"`` takes the covered counts from it, and from the layer
@@ -138,7 +137,8 @@ class GLUE:
         InputError, OptionError
             If something named is not there, or the data do not suit the likelihood.
         """
-        setup = ModalitySetup(likelihood, layer, representation, batch_key, labels_key, coverage)
+        unknown = tuple(map(str, unknown_labels))
+        setup = ModalitySetup(likelihood, layer, representation, batch_key, labels_key, coverage, unknown)
         write_setup(adata, setup)
 
     @property
@@ -321,6 +321,27 @@ class GLUE:
         table = pd.DataFrame(v, index=pd.Index(self.graph.vertices, dtype=object))
         return table if modality is None else table.loc[list(self._cells(modality).features)]
 
+    def predict_labels(self, modality: str, adata: AnnData | None = None) -> pd.DataFrame:
+        """Return the probability of each known cell type for every cell, by the classifier of the labels.
+
+        Parameters
+        ----------
+        modality, adata
+            As for :meth:`get_latent_representation`; the modality need not have had labels itself.
+
+        Returns
+        -------
+        float32, cells x types; rows add up to 1.
+
+        Raises
+        ------
+        OmicsGlueError
+            As :meth:`get_latent_representation`, and if the model was trained without labels.
+        """
+        means = self.get_latent_representation(modality, adata)
+        cells = pd.Index(self._cells(modality).cells) if adata is None else adata.obs_names
+        return label_probabilities(self.network, np.asarray(means), cells, self.labels)
+
     def balancing_weights(self, modality: str) -> Floats:
         """Return the balancing weight of each cell of training, mean 1.
 
@@ -407,14 +428,7 @@ class GLUE:
         names = {name: modalities[name].var_names for name in saved.modalities}
         model.graph_report = check_graph(model.graph, names)
         model._build()
-        try:
-            model.network.load_state_dict(saved.network)
-        except RuntimeError as error:
-            raise ModelFileError(
-                "the weights do not fit the record of the model",
-                where=str(folder),
-                remedy="restore the folder from a copy, or train again",
-            ) from error
+        load_weights(model.network, saved, Path(folder))
         model.network.eval()
         model._outcome = saved.outcome
         return model

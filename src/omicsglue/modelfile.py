@@ -20,7 +20,7 @@ from omicsglue.data.setup import ModalitySetup
 from omicsglue.errors import InputError, ModelFileError, OmicsGlueError, RunFolderError, examples
 from omicsglue.graph import GuidanceGraph
 from omicsglue.io import atomic_directory, sha256_of, write_json
-from omicsglue.nn.network import NetworkConfig
+from omicsglue.nn.network import Network, NetworkConfig
 from omicsglue.objective import ObjectiveWeights
 from omicsglue.recipe import Outcome, Recipe
 from omicsglue.training.checkpoint import flatten, unflatten
@@ -131,6 +131,20 @@ def read_model(folder: Path) -> SavedModel:
         return _parse(record, load_file(folder / WEIGHTS))
     except (SafetensorError, OmicsGlueError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(folder, f"the model cannot be read: {type(error).__name__} {error}") from error
+
+
+def load_weights(network: Network, saved: SavedModel, folder: Path) -> None:
+    """Give a network the weights of a saved model.
+
+    Raises
+    ------
+    ModelFileError
+        If they do not fit.
+    """
+    try:
+        network.load_state_dict(saved.network)
+    except RuntimeError as error:
+        raise _damaged(folder, "the weights do not fit the record of the model") from error
 
 
 def _read_record(folder: Path) -> dict[str, Any]:

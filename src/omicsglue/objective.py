@@ -43,6 +43,10 @@ class ObjectiveWeights:
         Weight of the kernel discrepancy between modalities, which helps the discriminator.
     label
         Weight of the classification of cells whose type is known.
+    label_power
+        Exponent q of its loss, ``(1 - p ** q) / q`` of the probability p of the label given: 0 is the cross
+        entropy, to which a wrong label matters the more the less it fits; 1 the absolute error, to which all
+        labels matter alike. In between, wrong labels do little harm.
     """
 
     data: float = 1.0
@@ -52,6 +56,7 @@ class ObjectiveWeights:
     align: float = 0.02
     discrepancy: float = 0.02
     label: float = 0.02
+    label_power: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -176,11 +181,16 @@ def _multiquadrics(
 
 
 def label_terms(out: NetworkOutput, batch: Batch, weights: ObjectiveWeights) -> list[Term]:
-    """Cross entropy of the cell types that are known; nothing where none are."""
+    """Generalised cross entropy of the cell types that are known; nothing where none are.
+
+    Source: Zhang & Sabuncu 2018. With exponent 0 it is the cross entropy.
+    """
     if out.label_logits is None:
         return []
     truth = torch.cat([c.label for c in batch.cells.values()])
-    loss = functional.cross_entropy(out.label_logits, truth, ignore_index=-1, reduction="sum")
+    q = weights.label_power
+    nll = functional.cross_entropy(out.label_logits, truth, ignore_index=-1, reduction="none" if q else "sum")
+    loss = (-torch.expm1(-q * nll) / q).sum() if q else nll  # p ** q = exp(-q nll); 0 where unknown
     loss = loss / (truth >= 0).sum().clamp(min=1)
     return [Term("label", loss, weights.label, autoencoder=False)]
 

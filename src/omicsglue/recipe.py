@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ import torch
 from omicsglue.balancing import BalancingConfig, balancing_weights
 from omicsglue.data.batches import passes
 from omicsglue.data.encoder_input import EncoderInput
+from omicsglue.data.labels import supported_labels
 from omicsglue.data.modality import ModalityData, dense_rows
 from omicsglue.errors import OptionError
 from omicsglue.graph.guidance import GuidanceGraph
@@ -70,6 +71,9 @@ class Recipe:
         Seed of everything random.
     member
         Number of the member of an ensemble that is trained; the second stage takes ``seed + member``.
+    label_neighbours
+        Neighbours that must support a cell's label; 0 trusts all labels. See
+        :func:`~omicsglue.data.labels.supported_labels`.
 
     Raises
     ------
@@ -88,6 +92,7 @@ class Recipe:
     validation: float = 0.1
     seed: int = 0
     member: int = 0
+    label_neighbours: int = 20
 
     def __post_init__(self) -> None:
         """Check the numbers."""
@@ -146,6 +151,13 @@ class Recipe:
             pretrain=replace(self.pretrain, max_epochs=max_epochs),
             train=replace(self.train, max_epochs=max_epochs),
         )
+
+    def weighted(self, **weights: Any) -> Recipe:
+        """Return the recipe with other weights of the objective in both stages, by their names."""
+        pretrain, train = (
+            replace(stage, weights=replace(stage.weights, **weights)) for stage in (self.pretrain, self.train)
+        )
+        return replace(self, pretrain=pretrain, train=train)
 
 
 @dataclass(frozen=True)
@@ -243,6 +255,7 @@ def follow(
     Interrupted
         If ``on_step`` says so.
     """
+    modalities = _with_supported_labels(modalities, recipe.label_neighbours, reporter)
     data = StageData.split(modalities, graph, recipe.validation, recipe.seed)
     engine = Engine.start(fabric, network)
     state = StageState()
@@ -287,6 +300,23 @@ def run_digest(
     for edges in (graph.source, graph.target, graph.weight, graph.sign):
         digest.update(np.ascontiguousarray(edges).data)
     return digest.hexdigest()
+
+
+def _with_supported_labels(
+    modalities: Mapping[str, ModalityData], neighbours: int, reporter: Reporter
+) -> dict[str, ModalityData]:
+    """Return the modalities without labels that a cell's neighbours speak against."""
+    found = {}
+    for name, cells in modalities.items():
+        label = supported_labels(cells.label, cells.inputs, neighbours)
+        before, after = (int((codes >= 0).sum()) for codes in (cells.label, label))
+        if after < before:
+            reporter.message(
+                f"{name}: {before - after:,} of {before:,} labels are not borne out by the nearest labelled "
+                "cells, and are left out"
+            )
+        found[name] = cells if label is cells.label else replace(cells, label=label)
+    return found
 
 
 def _begin(

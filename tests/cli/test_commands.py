@@ -48,6 +48,7 @@ def test_every_option_of_the_interface_is_there() -> None:
     _, out, _ = spoken(["integrate", "--help"])
     options = (
         "modality annotation out graph config likelihood layer representation batch-key label-key pairing "
+        "unknown-label label-weight label-neighbours rule "
         "sign window promoter n-genes max-epochs ensemble seed device devices threads resume overwrite quiet "
         "json-logs checkpoint-minutes"
     )
@@ -218,6 +219,14 @@ def test_graphs_are_built_checked_and_corrupted(folder: Path, tmp_path: Path) ->
     before = graph.to_frame()
     kept = pairs & set(zip(before["source"], before["target"], strict=True))
     assert 0.3 < len(kept) / graph.n_edges < 0.7
+    spoil = ["--drop", "0.5", "--flip-signs", "0.25"]
+    assert spoken(["graph", "corrupt", edges, *spoil, "--out", other])[0] == 0
+    spoilt = pd.read_csv(other, sep="\t")
+    assert len(spoilt) == graph.n_edges - round(graph.n_edges / 2)
+    assert (spoilt["sign"] > 0).sum() == round(0.25 * len(spoilt))
+    promoters = [*guide, "--rule", "promoter", "--out", str(tmp_path / "promoters.parquet")]
+    assert spoken(["graph", "build", *inputs, *promoters])[0] == 0
+    assert 0 < read_graph(tmp_path / "promoters.parquet").n_edges < graph.n_edges
 
 
 def test_a_defect_of_the_package_is_told_as_one(

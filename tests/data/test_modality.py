@@ -61,6 +61,16 @@ def test_labels_have_codes_and_unknown_ones_have_none(adata: ad.AnnData) -> None
     assert resolve("rna", adata, SETUP, ["w"], labels=names).label.tolist() == [-1] * 3
 
 
+def test_named_unknown_labels_have_no_code(adata: ad.AnnData) -> None:
+    other = adata.copy()
+    other.obs["type"] = ["Unassigned", "b", ""]
+    data = {"x": adata, "y": other}
+    setup = ModalitySetup(labels_key="type", representation="X_pca", unknown_labels=("Unassigned",))
+    names = label_names(data, {"x": setup, "y": setup})
+    assert names == ("a", "b")
+    assert resolve("y", other, setup, ["w"], labels=names).label.tolist() == [-1, 1, -1]
+
+
 def test_labels_may_be_numbers(adata: ad.AnnData) -> None:
     setup = ModalitySetup(representation="X_pca", labels_key="number")
     names = label_names({"rna": adata}, {"rna": setup})

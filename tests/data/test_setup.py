@@ -47,6 +47,15 @@ def test_what_is_not_set_up_is_said(adata: ad.AnnData) -> None:
         read_setup(adata, "rna")
 
 
+def test_unknown_labels_survive_and_older_records_have_none(adata: ad.AnnData, tmp_path: Path) -> None:
+    setup = ModalitySetup(labels_key="donor", unknown_labels=("not known", "a,b"))
+    write_setup(adata, setup)
+    adata.write_h5ad(tmp_path / "x.h5ad")
+    assert read_setup(ad.read_h5ad(tmp_path / "x.h5ad"), "rna") == setup
+    del adata.uns["omicsglue"]["unknown_labels"]
+    assert read_setup(adata, "rna") == ModalitySetup(labels_key="donor")
+
+
 @pytest.mark.parametrize("record", [{}, {"format": 99, "likelihood": "nb"}])
 def test_another_format_is_refused(adata: ad.AnnData, record: dict[str, object]) -> None:
     adata.uns["omicsglue"] = record

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omicsglue.errors import GraphError, OptionError
-from omicsglue.graph import GuidanceGraph, corrupt
+from omicsglue.graph import GuidanceGraph, corrupt, drop_edges, flip_signs
 
 
 def bipartite(rng: np.random.Generator, genes: int, peaks: int, edges: int) -> GuidanceGraph:
@@ -43,6 +46,30 @@ def test_share_sides_and_attributes(seed: int, rate: float) -> None:
         assert np.array_equal(getattr(new, name), getattr(graph, name))
     assert np.isnan(new.distance[moved]).all()
     assert np.array_equal(new.distance[~moved], graph.distance[~moved])
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1000), rate=st.sampled_from([0.0, 0.1, 0.5, 1.0]))
+def test_edges_are_left_out_or_turned_and_the_rest_stays(seed: int, rate: float) -> None:
+    graph = bipartite(np.random.default_rng(seed), 12, 20, 40)
+    fewer = drop_edges(graph, rate, seed)
+    assert fewer.n_edges == 40 - round(rate * 40)
+    assert np.array_equal(fewer.vertices, graph.vertices)
+    rows, before = (set(map(tuple, each.to_frame().to_numpy().tolist())) for each in (fewer, graph))
+    assert rows <= before
+    turned = flip_signs(graph, rate, seed)
+    changed = turned.sign != graph.sign
+    assert changed.sum() == round(rate * 40)
+    assert (turned.sign[changed] == -graph.sign[changed]).all()
+    assert turned.equals(replace(graph, sign=turned.sign))
+    assert drop_edges(graph, rate, seed).equals(fewer)
+
+
+@pytest.mark.parametrize("spoil", [drop_edges, flip_signs])
+def test_shares_outside_0_to_1(spoil: Callable[..., GuidanceGraph]) -> None:
+    graph = bipartite(np.random.default_rng(0), 5, 5, 8)
+    with pytest.raises(OptionError, match="is not a share"):
+        spoil(graph, 1.5, 0)
 
 
 def test_seeds_decide() -> None:

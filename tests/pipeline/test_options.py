@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,13 @@ from omicsglue.pipeline import IntegrateOptions
         ({"checkpoint_minutes": float("nan")}, "--checkpoint-minutes"),
         ({"checkpoint_minutes": "often"}, "--checkpoint-minutes"),
         ({"pairing": "barcode"}, "--pairing: there is no pairing 'barcode'"),
+        ({"rule": "promotor"}, "--rule: there is no rule 'promotor'; did you mean 'promoter'"),
+        ({"rule": "gene_body", "promoter": 500}, "--rule: the rule gene_body leaves promoters out"),
+        ({"label_weight": -1}, "--label-weight: label_weight is -1"),
+        ({"label_weight": "much"}, "--label-weight"),
+        ({"label_neighbours": -1}, "--label-neighbours"),
+        ({"unknown_labels": ["?"]}, "--unknown-label: it names ?, but no column of labels is given"),
+        ({"unknown_labels": 5, "label_key": {"rna": "x"}}, "--unknown-label: it is 5"),
         ({"sign": {"atac": 0}}, "--sign: the sign of atac is 0"),
         ({"sign": {"atac": True}}, "--sign"),
         ({"sign": -1}, "--sign: -1 names no modality"),
@@ -72,6 +79,22 @@ def test_seed_and_epochs_reach_the_recipe() -> None:
     assert recipe.seed == 7
     assert recipe.pretrain.max_epochs == recipe.train.max_epochs == 3
     assert IntegrateOptions().recipe(150).train.max_epochs is None
+
+
+def test_weight_and_neighbours_of_labels_reach_the_recipe() -> None:
+    plain = IntegrateOptions().recipe(100)
+    recipe = IntegrateOptions.from_values({"label_weight": 0.3, "label_neighbours": 0}).recipe(100)
+    assert recipe.label_neighbours == 0
+    assert recipe.pretrain.weights == replace(plain.pretrain.weights, label=0.3)
+    assert recipe.train.weights == replace(plain.train.weights, label=0.3)
+    assert replace(recipe, pretrain=plain.pretrain, train=plain.train, label_neighbours=20) == plain
+
+
+def test_unknown_labels_are_one_text_or_several() -> None:
+    for given in ("no type", ["no type"], ("no type", "no type")):
+        options = IntegrateOptions.from_values({"unknown_labels": given, "label_key": {"rna": "x"}})
+        assert options.unknown_labels == ("no type",)
+    assert options.record(["rna"])["unknown_labels"] == ["no type"]
 
 
 def test_an_ensemble_has_a_seed_for_each_member() -> None:

@@ -190,6 +190,20 @@ def test_regions_alone_cannot_be_linked(simulated: SimulatedData, folder: Path) 
         prepared(both, folder / "genes.gtf.gz")
 
 
+def test_rules_choose_what_of_a_gene_counts(
+    simulated: SimulatedData, folder: Path, expected: set[tuple[str, str, int]]
+) -> None:
+    given, genes = dict(simulated.modalities), folder / "genes.gtf.gz"
+    found = {
+        rule: edge_set(prepared(dict(given), genes, rule=rule).graph) for rule in ("gene_body", "promoter")
+    }
+    assert edge_set(prepared(dict(given), genes, rule="combined").graph) == expected
+    assert all(edges < expected for edges in found.values())
+    assert found["gene_body"] | found["promoter"] == expected
+    with pytest.raises(OptionError, match="--rule: the rule promoter is for a graph that is built"):
+        prepared(given, None, graph=prepared(dict(given), genes).graph, rule="promoter")
+
+
 def test_signs_that_cannot_be_meant_are_refused(simulated: SimulatedData, folder: Path) -> None:
     given = dict(simulated.modalities)
     with pytest.raises(OptionError, match="rna holds the genes"):

@@ -25,6 +25,10 @@ def build(
     modality: Modalities,
     annotation: Annotated[Path, typer.Option(help="Genes: GTF, GFF3 or BED, plain or gzip.")],
     out: Out,
+    rule: Annotated[
+        str,
+        typer.Option(metavar="combined|gene_body|promoter", help="What of a gene links it to features."),
+    ] = "combined",
     promoter: Annotated[int, typer.Option(help="Promoter length in bases.")] = 2000,
     window: Annotated[int, typer.Option(help="Link features within so many bases of a gene.")] = 0,
     sign: Annotated[Many, typer.Option(metavar="NAME=SIGN", help="Sign of its edges, 1 or -1.")] = None,
@@ -45,6 +49,7 @@ def build(
 
     options = IntegrateOptions.from_values(
         {
+            "rule": rule,
             "promoter": promoter,
             "window": window,
             "sign": signs,
@@ -80,12 +85,19 @@ def check(graph: Graph, *, modality: Modalities) -> None:
 def corrupt(
     graph: Graph,
     *,
-    rate: Annotated[float, typer.Option(help="Share of edges to replace at random, 0 to 1.")],
     out: Out,
+    rate: Annotated[float, typer.Option(help="Share of edges to move to random pairs, 0 to 1.")] = 0.0,
+    drop: Annotated[float, typer.Option(help="Share of edges to leave out, before that.")] = 0.0,
+    flip_signs: Annotated[float, typer.Option(help="Share of edges to give the other sign, at last.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,
 ) -> None:
-    """Replace a share of the edges by random ones, for studies of robustness."""
-    from omicsglue.graph import read_graph, write_graph
+    """Spoil a share of the edges at random, for studies of robustness."""
+    from omicsglue.graph import corrupt as move
+    from omicsglue.graph import drop_edges, read_graph, write_graph
+    from omicsglue.graph import flip_signs as flip
 
-    write_graph(read_graph(graph).corrupt(rate, seed), out)
+    edges = read_graph(graph)
+    for spoil, share in ((drop_edges, drop), (move, rate), (flip, flip_signs)):
+        edges = spoil(edges, share, seed) if share else edges
+    write_graph(edges, out)
     typer.echo(out)

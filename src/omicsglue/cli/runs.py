@@ -62,6 +62,21 @@ def integrate(
             "[default: coverage, for betabinomial]",
         ),
     ] = None,
+    unknown_label: Annotated[
+        Many,
+        typer.Option(metavar="LABEL", help="Label that means that the type is not known; may be repeated."),
+    ] = None,
+    label_weight: Annotated[
+        float | None,
+        typer.Option(metavar="WEIGHT", help="Weight of known cell types in training. [default: 0.02]"),
+    ] = None,
+    label_neighbours: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Nearest labelled cells that must bear out a label; 0 trusts all labels. [default: 20]",
+        ),
+    ] = None,
     pairing: Annotated[
         str | None,
         typer.Option(
@@ -89,6 +104,13 @@ def integrate(
         typer.Option(
             metavar="FILE",
             help="Columns protein and gene: which gene makes which protein, beyond common surface markers.",
+        ),
+    ] = None,
+    rule: Annotated[
+        str | None,
+        typer.Option(
+            metavar="combined|gene_body|promoter",
+            help="What of a gene links it to features. [default: combined, body and promoter]",
         ),
     ] = None,
     promoter: Annotated[
@@ -148,6 +170,10 @@ def integrate(
         "batch_key": named(batch_key, "--batch-key"),
         "label_key": named(label_key, "--label-key"),
         "coverage": named(coverage, "--coverage"),
+        "unknown_labels": unknown_label,
+        "label_weight": label_weight,
+        "label_neighbours": label_neighbours,
+        "rule": rule,
         "sign": numbers(named(sign, "--sign"), "--sign", int),
         "kind": named(kind, "--kind"),
         "protein_genes": None if protein_genes is None else str(protein_genes),

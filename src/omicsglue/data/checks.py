@@ -15,9 +15,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from omicsglue.data.columns import batch_codes, check_batch_key, check_key, check_labels
+from omicsglue.data.columns import batch_codes, check_batch_key, check_key
 from omicsglue.data.counts import check_counts, check_finite, warn_of_empty
 from omicsglue.data.kinds import SUPPORT, check_values, suits
+from omicsglue.data.labels import check_labels
 from omicsglue.data.matrices import (
     MatrixSurvey,
     column_blocks,
@@ -336,7 +337,7 @@ def check_setup(adata: AnnData, setup: ModalitySetup, where: str = "adata") -> M
     if setup.batch_key is not None:
         check_batch_key(adata, setup.batch_key, where=where)
     if setup.labels_key is not None:
-        check_labels(adata, setup.labels_key, where=where)
+        check_labels(adata, setup.labels_key, unknown=setup.unknown_labels, where=where)
     survey = check_values(adata, setup.layer, SUPPORT[setup.likelihood], where=where)
     covered = check_coverage(adata, setup, where)
     warn_of_empty(covered or survey, adata, where=where)

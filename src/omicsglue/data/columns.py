@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 Slot = Literal["obs", "var", "obsm", "varm", "layers"]
-
-_MANY_LABELS: Final = 0.5
 
 
 def check_key(adata: AnnData, slot: Slot, key: str, *, where: str = "adata") -> str:
@@ -100,54 +98,6 @@ def check_batch_key(adata: AnnData, key: str, *, where: str = "adata") -> pd.Cat
             stacklevel=2,
         )
     return batches
-
-
-def check_labels(adata: AnnData, key: str, *, where: str = "adata") -> pd.Categorical:
-    """Return the label of each cell, missing ones allowed.
-
-    Parameters
-    ----------
-    adata
-        Annotated data.
-    key
-        Column of ``obs``.
-    where
-        Name of the modality or object.
-
-    Returns
-    -------
-    pandas.Categorical, length cells
-        Labels as strings; code -1 where there is none.
-
-    Raises
-    ------
-    InputError
-        If the column is missing, holds no label at all, or nearly as many labels as cells.
-    """
-    check_key(adata, "obs", key, where=where)
-    place = f"{where}.obs[{key!r}]"
-    labels = _as_strings(adata.obs[key])
-    known = int((labels.codes >= 0).sum())
-    if known == 0:
-        raise InputError(
-            "no cell has a label", where=place, remedy="choose another column, or leave the labels out"
-        )
-    if len(labels.categories) > max(2, _MANY_LABELS * known):
-        raise InputError(
-            f"there are {len(labels.categories):,} different labels for {known:,} cells "
-            f"({examples(labels.categories, limit=3)})",
-            where=place,
-            remedy="choose the column that names cell types; this one looks like a barcode or a measurement",
-        )
-    if known < adata.n_obs:
-        without = adata.n_obs - known
-        warnings.warn(
-            f"{place}: {without:,} of {adata.n_obs:,} cells ({without / adata.n_obs:.1%}) have no label; "
-            "they are used without one\n  -> nothing need be done if that is meant",
-            OmicsGlueWarning,
-            stacklevel=2,
-        )
-    return labels
 
 
 def _as_strings(column: pd.Series[Any]) -> pd.Categorical:

@@ -14,6 +14,7 @@ from anndata import AnnData
 
 from omicsglue.data import checks
 from omicsglue.data.encoder_input import EncoderInput, Standard, encoder_values, library
+from omicsglue.data.labels import check_types, known_labels
 from omicsglue.data.matrices import column_blocks, matrix_of
 from omicsglue.data.missing import measured_entries
 from omicsglue.data.setup import ModalitySetup
@@ -130,7 +131,7 @@ def resolve(
         batch=codes,
         batches=names,
         weight=np.ones(adata.n_obs, dtype=np.float32),
-        label=_label_codes(adata, setup.labels_key, labels),
+        label=_label_codes(adata, setup, labels),
         likelihood=setup.likelihood,
         coverage=coverage,
         standard=standard,
@@ -171,14 +172,15 @@ def label_names(data: Mapping[str, AnnData], setups: Mapping[str, ModalitySetup]
     Raises
     ------
     InputError
-        If a column of labels is missing.
+        If a column of labels is missing, or all labels are of one type.
     """
-    found: set[str] = set()
+    found: dict[str, set[str]] = {}
     for name, setup in setups.items():
         if setup.labels_key is not None:
             checks.check_key(data[name], "obs", setup.labels_key, where=name)
-            found |= {str(label) for label in data[name].obs[setup.labels_key].dropna().unique()}
-    return tuple(sorted(found))
+            found[name] = set(known_labels(data[name].obs[setup.labels_key], setup.unknown_labels).dropna())
+    check_types(found)
+    return tuple(sorted(set().union(*found.values())))
 
 
 def as_modalities(data: Mapping[str, AnnData] | MuData) -> dict[str, AnnData]:
@@ -233,12 +235,12 @@ def check_same_modalities(expected: list[str], found: list[str], where: str) -> 
         )
 
 
-def _label_codes(adata: AnnData, key: str | None, labels: Sequence[str]) -> npt.NDArray[np.int64]:
+def _label_codes(adata: AnnData, setup: ModalitySetup, labels: Sequence[str]) -> npt.NDArray[np.int64]:
     """Return codes of labels; -1 for cells without, and for all cells where the column is not there."""
-    if key is None or key not in adata.obs:
+    if setup.labels_key is None or setup.labels_key not in adata.obs:
         return np.full(adata.n_obs, -1, dtype=np.int64)
-    column = adata.obs[key]
-    return pd.Index(labels).get_indexer(column.astype(str).where(column.notna(), None)).astype(np.int64)
+    known = known_labels(adata.obs[setup.labels_key], setup.unknown_labels)
+    return pd.Index(labels).get_indexer(pd.Index(known)).astype(np.int64)
 
 
 def _representation(name: str, adata: AnnData, setup: ModalitySetup) -> npt.NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -33,6 +34,8 @@ class ModalitySetup:
     coverage
         Layer that says how much of each entry was measured: entries of which it holds 0 are missing. For
         ``betabinomial`` it holds the covered counts, and ``None`` is the layer ``coverage``.
+    unknown_labels
+        Labels in it that mean that the type is not known.
     """
 
     likelihood: str = "nb"
@@ -41,10 +44,12 @@ class ModalitySetup:
     batch_key: str | None = None
     labels_key: str | None = None
     coverage: str | None = None
+    unknown_labels: tuple[str, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """Return the record as stored: the format's number, and plain strings, ``""`` for what is not set."""
         values = {key: "" if value is None else value for key, value in asdict(self).items()}
+        values["unknown_labels"] = json.dumps(self.unknown_labels) if self.unknown_labels else ""
         return {"format": FORMAT, **values}
 
     @classmethod
@@ -62,10 +67,14 @@ class ModalitySetup:
                 where=where,
                 remedy="run GLUE.setup_anndata again with this version of omicsglue",
             )
-        added = {"coverage": ""}  # since the first version of the format
-        values = {field.name: str((added | record)[field.name]) or None for field in fields(cls)}
+        added = {"coverage": "", "unknown_labels": ""}  # since the first version of the format
+        known = added | record
+        unknown = str(known["unknown_labels"])
+        named = [field.name for field in fields(cls) if field.name != "unknown_labels"]
+        values: dict[str, Any] = {name: str(known[name]) or None for name in named}
         values["likelihood"] = values["likelihood"] or "nb"
-        return cls(**values)  # type: ignore[arg-type]  # names of the fields, read at run time
+        values["unknown_labels"] = tuple(json.loads(unknown)) if unknown else ()
+        return cls(**values)
 
 
 def write_setup(adata: AnnData, setup: ModalitySetup, where: str = "adata") -> None:

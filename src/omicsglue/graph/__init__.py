@@ -12,7 +12,7 @@ from omicsglue.genome.build import build_agreement
 from omicsglue.graph.checks import GraphReport, check
 from omicsglue.graph.composition import compose
 from omicsglue.graph.convert import from_networkx, to_networkx
-from omicsglue.graph.corruption import corrupt
+from omicsglue.graph.corruption import corrupt, drop_edges, flip_signs
 from omicsglue.graph.guidance import GuidanceGraph, from_table
 from omicsglue.graph.io import read_graph, write_graph
 from omicsglue.graph.proteins import from_proteins
@@ -26,6 +26,8 @@ __all__ = [
     "check",
     "compose",
     "corrupt",
+    "drop_edges",
+    "flip_signs",
     "from_genome",
     "from_networkx",
     "from_proteins",

@@ -1,4 +1,4 @@
-"""Random replacement of edges, to study how far results rest on the guidance graph."""
+"""Edges moved, left out or turned in sign at random, to study how far results rest on the guidance graph."""
 
 from __future__ import annotations
 
@@ -67,11 +67,8 @@ def corrupt(
     GraphError
         Too few pairs are unlinked, or a vertex with edges is in no modality.
     """
-    if not 0 <= rate <= 1:
-        raise OptionError(f"{rate} is not a share", where="rate", remedy="Give a number from 0 to 1.")
     rng = np.random.default_rng(seed)
-    chosen = np.zeros(graph.n_edges, dtype=bool)
-    chosen[rng.choice(graph.n_edges, size=round(rate * graph.n_edges), replace=False)] = True
+    chosen = _chosen(graph, rate, rng)
     source, target, distance = graph.source.copy(), graph.target.copy(), graph.distance.copy()
     used = np.sort(pair_keys(source, target, graph.n_vertices))
     for group in _by_role(graph) if modalities is None else _by_modality(graph, modalities):
@@ -82,6 +79,58 @@ def corrupt(
         used = np.sort(np.concatenate([used, pair_keys(one, other, graph.n_vertices)]))
     distance[chosen] = np.nan
     return replace(graph, source=source, target=target, distance=distance)
+
+
+def drop_edges(graph: GuidanceGraph, rate: float, seed: int | np.random.Generator) -> GuidanceGraph:
+    """Leave a share of the edges out, drawn at random; all vertices stay.
+
+    Parameters
+    ----------
+    graph
+        The graph; it is unchanged.
+    rate
+        Share of the edges to leave out, in [0, 1]; their number is rounded to the nearest integer.
+    seed
+        An integer, or a generator to draw from.
+
+    Raises
+    ------
+    OptionError
+        `rate` is not in [0, 1].
+    """
+    kept = ~_chosen(graph, rate, np.random.default_rng(seed))
+    columns = ("source", "target", "weight", "sign", "kind_codes", "distance")
+    return replace(graph, **{name: getattr(graph, name)[kept] for name in columns})
+
+
+def flip_signs(graph: GuidanceGraph, rate: float, seed: int | np.random.Generator) -> GuidanceGraph:
+    """Give a share of the edges the other sign, drawn at random.
+
+    Parameters
+    ----------
+    graph
+        The graph; it is unchanged.
+    rate
+        Share of the edges to turn, in [0, 1]; their number is rounded to the nearest integer.
+    seed
+        An integer, or a generator to draw from.
+
+    Raises
+    ------
+    OptionError
+        `rate` is not in [0, 1].
+    """
+    chosen = _chosen(graph, rate, np.random.default_rng(seed))
+    return replace(graph, sign=np.where(chosen, -graph.sign, graph.sign))
+
+
+def _chosen(graph: GuidanceGraph, rate: float, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+    """Draw a share of the edges."""
+    if not 0 <= rate <= 1:
+        raise OptionError(f"{rate} is not a share", where="rate", remedy="Give a number from 0 to 1.")
+    chosen = np.zeros(graph.n_edges, dtype=bool)
+    chosen[rng.choice(graph.n_edges, size=round(rate * graph.n_edges), replace=False)] = True
+    return chosen
 
 
 def _by_role(graph: GuidanceGraph) -> Iterator[_Group]:

@@ -212,7 +212,7 @@ def gene_regions(genes: pd.DataFrame, promoter: int = 2000, anchor: Anchor = "ge
             raise GraphError(
                 f"genes without a strand have no promoter: {examples(genes.index[unknown])}",
                 where="anchor='promoter'",
-                remedy="Use an annotation with strands, or anchor='gene'.",
+                remedy="Use an annotation with strands, or anchor='gene' (--rule gene_body).",
             )
         low = np.where(strand == "-", end - 1, start - promoter)
         high = np.where(strand == "-", end + promoter, start + 1)

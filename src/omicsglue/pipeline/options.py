@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -29,10 +29,13 @@ BY_MODALITY: Final = (
 KINDS: Final = ("genes", "regions", "proteins")
 PAIRINGS: Final = ("obs_names", "none")
 LIKELIHOOD: Final = "nb"
+RULES: Final = ("combined", "gene_body", "promoter")
+_PROMOTER: Final = 2000  # bases
 
 _LEAST: Final[Mapping[str, int]] = {
     "promoter": 0,
     "window": 0,
+    "label_neighbours": 0,
     "n_genes": 1,
     "n_components": 2,
     "max_epochs": 1,
@@ -59,9 +62,18 @@ class IntegrateOptions:
     protein_genes
         Which genes make which proteins, beyond the table of common markers: a text file with the columns
         ``protein`` and ``gene``, or a mapping such as ``{"CD3": ["CD3E", "CD3D"]}``.
+    unknown_labels
+        Labels that mean that the type of a cell is not known, such as ``"Unassigned"``.
+    label_weight
+        Weight of the known cell types in training; that of the recipe by default, 0 for none.
+    label_neighbours
+        Nearest labelled cells that must bear out a label for it to count; 0 trusts all labels, 20 by default.
     pairing
         Whether cells of one name in two modalities are one cell (``"obs_names"``) or not (``"none"``); kept
         in the record, where the scores look it up. Training does not use it.
+    rule
+        What of a gene links it to features: body and promoter (``"combined"``), ``"gene_body"`` or
+        ``"promoter"``.
     promoter, window
         Bases upstream of a gene that belong to it, and bases around it in which features are linked.
     n_genes
@@ -89,8 +101,12 @@ class IntegrateOptions:
     sign: Mapping[str, int] = field(default_factory=dict)
     kind: Mapping[str, str] = field(default_factory=dict)
     protein_genes: str | Mapping[str, Any] | None = None
+    unknown_labels: tuple[str, ...] = ()
+    label_weight: float | None = None
+    label_neighbours: int | None = None
     pairing: str | None = None
-    promoter: int = 2000
+    rule: str = "combined"
+    promoter: int = _PROMOTER
     window: int = 0
     n_genes: int = 2000
     n_components: int = 100
@@ -133,6 +149,8 @@ class IntegrateOptions:
         for name, least in _LEAST.items():
             if name in given:
                 given[name] = _whole(name, given[name], least)
+        if "unknown_labels" in given:
+            given["unknown_labels"] = _names(given["unknown_labels"])
         options = cls(**given)
         options._check_rest()
         return options
@@ -146,12 +164,43 @@ class IntegrateOptions:
                 where="--pairing",
                 remedy=f"choose one of: {', '.join(PAIRINGS)}",
             )
+        self._check_rule()
+        self._check_labels()
         minutes = self.checkpoint_minutes
         if isinstance(minutes, bool) or not isinstance(minutes, Real) or not 0 <= minutes < math.inf:
             raise OptionError(
                 f"checkpoint_minutes is {minutes!r}",
                 where="--checkpoint-minutes",
                 remedy="give 0 or more minutes",
+            )
+
+    def _check_rule(self) -> None:
+        if self.rule not in RULES:
+            raise OptionError(
+                f"there is no rule {self.rule!r}{did_you_mean(str(self.rule), RULES)}",
+                where="--rule",
+                remedy=f"choose one of: {', '.join(RULES)}",
+            )
+        if self.rule == "gene_body" and self.promoter not in (0, _PROMOTER):
+            raise OptionError(
+                f"the rule gene_body leaves promoters out, but {self.promoter:,} bases are asked for",
+                where="--rule",
+                remedy="leave --promoter out, or choose the rule combined or promoter",
+            )
+
+    def _check_labels(self) -> None:
+        if self.unknown_labels and not self.label_key:
+            raise OptionError(
+                f"it names {listed(self.unknown_labels)}, but no column of labels is given",
+                where="--unknown-label",
+                remedy="name the column with --label-key, or leave the option out",
+            )
+        weight = self.label_weight
+        if weight is None:
+            return
+        if isinstance(weight, bool) or not isinstance(weight, Real) or not 0 <= weight < math.inf:
+            raise OptionError(
+                f"label_weight is {weight!r}", where="--label-weight", remedy="give a number of 0 or more"
             )
 
     def check_modalities(self, names: Iterable[str]) -> None:
@@ -182,13 +231,19 @@ class IntegrateOptions:
             batch_key=self.batch_key.get(name),
             labels_key=self.label_key.get(name),
             coverage=self.coverage.get(name),
+            unknown_labels=self.unknown_labels if name in self.label_key else (),
         )
 
     def recipe(self, cells: int) -> Recipe:
         """Return the settings of training for so many cells of the largest modality."""
         from omicsglue.recipe import Recipe
 
-        return Recipe.for_cells(cells, self.seed).limited(self.max_epochs)
+        recipe = Recipe.for_cells(cells, self.seed).limited(self.max_epochs)
+        if self.label_weight is not None:
+            recipe = recipe.weighted(label=float(self.label_weight))
+        if self.label_neighbours is not None:
+            recipe = replace(recipe, label_neighbours=self.label_neighbours)
+        return recipe
 
     def seeds(self) -> dict[str, int | list[int]]:
         """Return the seed and, of an ensemble, the seeds of its members in the second stage."""
@@ -202,6 +257,7 @@ class IntegrateOptions:
         values = {
             name: dict(value) if isinstance(value, Mapping) else value for name, value in asdict(self).items()
         }
+        values["unknown_labels"] = list(self.unknown_labels)
         values["likelihood"] = {name: self.likelihood.get(name, LIKELIHOOD) for name in known}
         return {"modalities": known, **values}
 
@@ -252,6 +308,16 @@ def _protein_genes(value: object) -> str | dict[str, list[str]]:
         where=flag("protein_genes"),
         remedy="give a file with the columns protein and gene, or a mapping such as {CD3: [CD3E, CD3D]}",
     )
+
+
+def _names(value: object) -> tuple[str, ...]:
+    """Return labels that were given as one text or several."""
+    given = [value] if isinstance(value, str) else value
+    if not isinstance(given, Iterable) or isinstance(given, Mapping):
+        raise OptionError(
+            f"it is {value!r}", where="--unknown-label", remedy="give labels as text, or a list of them"
+        )
+    return tuple(dict.fromkeys(str(name) for name in given))
 
 
 def _sign(modality: str, value: object) -> int:

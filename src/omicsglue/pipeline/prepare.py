@@ -145,7 +145,7 @@ def graph_of_all_features(
     annotation
         GTF, GFF3 or BED file, or a table of genes.
     options
-        Promoter, window, signs, and what is said of proteins.
+        Rule, promoter, window, signs, and what is said of proteins.
 
     Returns
     -------
@@ -181,6 +181,12 @@ def check_guidance(annotation: object, graph: object, options: IntegrateOptions)
         if isinstance(source, str | Path) and not Path(source).is_file():
             what = "it is a folder, not a file" if Path(source).is_dir() else "there is no such file"
             raise OptionError(what, where=f"{option} {source}", remedy="check the path")
+    if graph is not None and options.rule != "combined":
+        raise OptionError(
+            f"the rule {options.rule} is for a graph that is built, but one is given",
+            where="--rule",
+            remedy="leave out the rule or --graph",
+        )
     if graph is not None and options.sign:
         raise OptionError(
             f"signs are given for {examples(options.sign)}, but the edges of a given graph have their own",
@@ -209,7 +215,7 @@ def build_graph(
         What their features are. The first that holds genes is taken for expression, unless
         it is their methylation and another holds genes too.
     options
-        Promoter, window and signs.
+        Rule, promoter, window and signs.
     proteins
         Genes of the proteins, by modality.
 
@@ -243,8 +249,9 @@ def build_graph(
             guidance.from_genome(
                 tables[genes],
                 *(tables[name] for name in regions),
-                promoter=options.promoter,
+                promoter=0 if options.rule == "gene_body" else options.promoter,
                 window=options.window,
+                anchor="promoter" if options.rule == "promoter" else "gene",
                 signs={name: options.sign.get(name, 1) for name in regions},
                 names=[genes, *regions],
             )

@@ -14,7 +14,7 @@ from omicsglue.pl.cells import gather
 from omicsglue.report import sections
 from omicsglue.report.wording import duration, flat, percent, score_rows, size, verdicts
 from omicsglue.runs.folder import RunFolder
-from omicsglue.runs.score import score_run
+from omicsglue.runs.score import recorded_unknown, score_run
 
 MAX_CELLS: Final = 20_000
 _USUAL_LABELS: Final = ("cell_type", "celltype", "cell_types")
@@ -110,8 +110,9 @@ def _context(
     )
     columns, rows = score_rows(scores)
     labelled = cells.column(labels) if labels and _present(cells.tables, labels) else None
-    if labelled is not None and ignore_labels:
-        labelled = labelled.where(~labelled.isin(list(ignore_labels)))
+    ignored = ["", *ignore_labels, *recorded_unknown(folder)]
+    if labelled is not None:
+        labelled = labelled.where(~labelled.isin(ignored))
     return {
         "name": folder.path.resolve().name,
         "modalities": sections.modalities(folder, record),

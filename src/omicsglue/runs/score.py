@@ -113,7 +113,7 @@ def score_run(
     batch_key
         Column of obs with batches, likewise.
     ignore_labels
-        Labels to be treated as missing.
+        Labels to be treated as missing, beside those of which the run was told that they mean so.
     max_cells
         If the modalities hold more cells together, score about so many, drawn at random by obs name, so that
         paired cells stay paired.
@@ -177,6 +177,12 @@ def _recorded_pairing(folder: RunFolder) -> str:
     return str(options.get("pairing") or PAIRINGS[0])
 
 
+def recorded_unknown(folder: RunFolder) -> list[str]:
+    """Return the labels of which the run was told that they mean that a cell type is not known."""
+    options = folder.record().get("options", {}) if folder.run_json.is_file() else {}
+    return list(options.get("unknown_labels") or ())
+
+
 def _draw(cells: list[Cells], share: float, seed: int) -> list[Cells]:
     """Keep a random share of all obs names, in every modality that has them."""
     names = pd.Index(np.unique(np.concatenate([each.obs_names.to_numpy(dtype=str) for each in cells])))
@@ -206,13 +212,14 @@ def read_cells(
             remedy="integrate two or more",
         )
     labels = _columns(tables, label_key, "label_key")
+    ignored = {"", *ignore_labels, *recorded_unknown(folder)}
     batches = _columns(tables, batch_key, "batch_key")
     cells = [
         Cells(
             name=name,
             embedding=as_matrix(folder.embedding(name), f"obsm {keys.EMBEDDING} of {name}"),
             obs_names=table.index.astype(str),
-            labels=_texts(table, labels.get(name), ignore_labels),
+            labels=_texts(table, labels.get(name), ignored),
             batches=_texts(table, batches.get(name), ()),
             representation=_representation(folder, name),
         )
