@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 
 from omicsglue.data import checks
+from omicsglue.data.groups import check_batch_options
 from omicsglue.data.modality import (
     EncoderInput,
     ModalityData,
@@ -28,6 +29,7 @@ from omicsglue.data.setup import ModalitySetup, read_setup, write_setup
 from omicsglue.errors import ModelFileError, NotTrainedError, OptionError
 from omicsglue.graph import GuidanceGraph
 from omicsglue.graph import check as check_graph
+from omicsglue.keys import joined_columns
 from omicsglue.modelfile import SavedModality, SavedModel, read_model, write_model
 from omicsglue.nn.build import build_network
 from omicsglue.recipe import Outcome, PretrainedStore, Recipe, embed, follow, run_digest
@@ -87,6 +89,8 @@ class GLUE:
             features = adata.var_names[adata.var_names.isin(graph.vertices)]
             self._data[name] = resolve(name, adata, self.setups[name], list(features), labels=self.labels)
             checks.check_enough_cells(adata.n_obs, self.recipe.batch_size, where=name)
+        shape = self.recipe.network
+        check_batch_options(self._data, shared=shape.shared_batches, align=shape.align_batches)
         self._build()
         self._outcome: Outcome | None = None
 
@@ -107,7 +111,7 @@ class GLUE:
         likelihood: str = "nb",
         layer: str | None = None,
         representation: str | None = None,
-        batch_key: str | None = None,
+        batch_key: str | Sequence[str] | None = None,
         labels_key: str | None = None,
     ) -> None:
         """Say how a modality enters the model; kept in ``adata.uns["omicsglue"]``.
@@ -124,7 +128,8 @@ class GLUE:
             ``obsm`` key of the encoder's input, such as ``"X_pca"``; ``None`` lets it see log-normalised
             counts.
         batch_key
-            ``obs`` column of experimental batches, which get decoder parameters of their own.
+            ``obs`` column of experimental batches, which get decoder parameters of their own; of several, a
+            list or names with commas between them, each combination is a batch.
         labels_key
             ``obs`` column of known cell types, missing where unknown; they guide the embedding.
 
@@ -133,7 +138,8 @@ class GLUE:
         InputError, OptionError
             If something named is not there, or the data do not suit the likelihood.
         """
-        write_setup(adata, ModalitySetup(likelihood, layer, representation, batch_key, labels_key))
+        batches = joined_columns(batch_key)
+        write_setup(adata, ModalitySetup(likelihood, layer, representation, batches, labels_key))
 
     @property
     def modalities(self) -> list[str]:
@@ -315,13 +321,15 @@ class GLUE:
         table = pd.DataFrame(v, index=pd.Index(self.graph.vertices, dtype=object))
         return table if modality is None else table.loc[list(self._cells(modality).features)]
 
-    def balancing_weights(self, modality: str) -> Floats:
+    def balancing_weights(self, modality: str, *, between_batches: bool = False) -> Floats:
         """Return the balancing weight of each cell of training, mean 1.
 
         Parameters
         ----------
         modality
             Name of the modality.
+        between_batches
+            Return the weight in the alignment of the modality's batches; 1 where they are not aligned.
 
         Returns
         -------
@@ -334,8 +342,8 @@ class GLUE:
         OptionError
             If there is no such modality.
         """
-        self._cells(modality)
-        return self._trained().weights[modality]
+        plain, outcome = np.ones(len(self._cells(modality)), dtype=np.float32), self._trained()
+        return outcome.batch_weights.get(modality, plain) if between_batches else outcome.weights[modality]
 
     def save(self, folder: str | Path) -> None:
         """Write ``weights.safetensors`` and ``model.json`` to a folder, whole or not at all.

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 import torch
 
-from omicsglue.balancing import BalancingConfig, balancing_weights
+from omicsglue.balancing import BalancingConfig, balancing_weights, batch_weights
 from omicsglue.data.batches import passes
 from omicsglue.data.modality import EncoderInput, ModalityData, dense_rows
 from omicsglue.errors import OptionError
@@ -36,7 +36,7 @@ from omicsglue.training.checkpoint import (
 )
 from omicsglue.training.config import StageConfig
 from omicsglue.training.device import threads_limited
-from omicsglue.training.loop import Stage, StepHook, resume_weights
+from omicsglue.training.loop import Stage, StepHook, resumed, weights_of_batches
 from omicsglue.training.progress import Reporter
 from omicsglue.training.state import Engine, Row, StageData, StageState
 
@@ -79,7 +79,10 @@ class Recipe:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     pretrain: StageConfig = field(
         default_factory=lambda: StageConfig(
-            max_steps=1000, keep_noise=True, decay=0, weights=ObjectiveWeights(discrepancy=0)
+            max_steps=1000,
+            keep_noise=True,
+            decay=0,
+            weights=ObjectiveWeights(discrepancy=0, batch_discrepancy=0),
         )
     )
     train: StageConfig = field(default_factory=StageConfig)
@@ -159,11 +162,14 @@ class Outcome:
         Balancing weights of each modality, shape ``(n,)``.
     seconds
         Time of each stage, validation included; of a resumed run, the time before the interruption too.
+    batch_weights
+        Weights between the batches of each modality whose batches are aligned, shape ``(n,)``.
     """
 
     history: list[Row]
     weights: dict[str, Floats]
     seconds: dict[str, float]
+    batch_weights: dict[str, Floats] = field(default_factory=dict)
 
 
 class PretrainedStore:
@@ -193,6 +199,7 @@ class PretrainedStore:
         """
         weights = {name: torch.from_numpy(cells.weight) for name, cells in data.modalities.items()}
         tensors = flatten("network", network.state_dict()) | flatten("weight", weights)
+        tensors |= flatten("batch_weight", weights_of_batches(data))
         copies = {name: value.detach().cpu().clone() for name, value in tensors.items()}
         start = Checkpoint(0, BALANCE, 0, copies, asdict(state))
         if self.folder is not None:
@@ -246,7 +253,7 @@ def follow(
     engine = Engine.start(fabric, network)
     state = StageState()
     if resume is not None and resume.stage == TRAIN:
-        data = data.weighted(resume_weights(resume))
+        data = resumed(data, resume)
     else:
         data, state = _begin(engine, data, recipe, reporter, on_step, resume, pretrained)
         resume = None
@@ -255,7 +262,8 @@ def follow(
         train.restore(resume)
     train.run(reporter, on_step)
     weights = {name: cells.weight for name, cells in data.modalities.items()}
-    return Outcome(train.state.history, weights, train.state.elapsed)
+    of_batches = {name: value.numpy() for name, value in weights_of_batches(data).items()}
+    return Outcome(train.state.history, weights, train.state.elapsed, of_batches)
 
 
 def run_digest(
@@ -301,7 +309,7 @@ def _begin(
     kept = pretrained.load() if pretrained is not None else None
     if kept is not None:
         engine.network.load_state_dict(unflatten("network", kept.tensors))
-        return data.weighted(resume_weights(kept)), StageState(**kept.state).next_stage()
+        return resumed(data, kept), StageState(**kept.state).next_stage()
     state = StageState()
     if recipe.balancing is not None:
         state = _pretrain(engine, data, recipe, reporter, on_step, resume)
@@ -369,6 +377,12 @@ def _balanced(
     began = time.perf_counter()
     with threads_limited(None):
         embeddings = {name: embed(network, name, cells.inputs)[0] for name, cells in data.modalities.items()}
-        weighted = data.weighted(balancing_weights(embeddings, config, seed))
+        weighted = data.weighted(
+            balancing_weights(embeddings, config, seed),
+            {
+                name: batch_weights(embeddings[name], data.modalities[name].batch, config, seed)
+                for name in network.batch_discriminators
+            },
+        )
     state.elapsed[BALANCE] = time.perf_counter() - began
     return weighted

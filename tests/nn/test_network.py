@@ -12,7 +12,7 @@ import torch
 from omicsglue.data.batches import BatchLoader
 from omicsglue.data.modality import ModalityData, resolve
 from omicsglue.data.setup import read_setup
-from omicsglue.data.tensors import Batch
+from omicsglue.data.tensors import Batch, EdgeBatch
 from omicsglue.graph.sampling import EdgeSampler
 from omicsglue.nn.build import build_network, feature_profile
 from omicsglue.nn.discriminator import reverse_gradient
@@ -111,7 +111,8 @@ def test_noise_is_in_units_of_the_spread_of_the_embeddings(network: Network) -> 
     network.discriminator.register_forward_pre_hook(lambda _, inputs: heard.append(inputs[0]))
     u = torch.randn(20_000, NETWORK.dim, generator=torch.Generator().manual_seed(0))
     u = u * torch.arange(1, NETWORK.dim + 1)
-    network._discriminate(u, Conduct(Randomness(torch.Generator().manual_seed(1)), 1.5))
+    nobody = Batch({}, EdgeBatch(*[torch.empty(0)] * 4))
+    network._discriminate(u, Conduct(Randomness(torch.Generator().manual_seed(1)), 1.5), nobody)
     torch.testing.assert_close((heard[0] - u).std(0), 1.5 * u.std(0), rtol=0.03, atol=0)
 
 

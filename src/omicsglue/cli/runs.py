@@ -47,7 +47,24 @@ def integrate(
         Many,
         typer.Option(metavar="NAME=KEY", help="obsm key for the encoder. [default: PCA or LSI is computed]"),
     ] = None,
-    batch_key: Annotated[Many, typer.Option(metavar="NAME=COLUMN", help="obs column of batches.")] = None,
+    batch_key: Annotated[
+        Many,
+        typer.Option(metavar="NAME=COLUMN[,COLUMN]", help="obs column of batches; several are combined."),
+    ] = None,
+    shared_batches: Annotated[
+        bool | None,
+        typer.Option(
+            "--shared-batches/--no-shared-batches",
+            help="Compare modalities within the batches that they share. [default: no]",
+        ),
+    ] = None,
+    align_batches: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME[,NAME]|all",
+            help="Modalities whose batches are aligned with each other, not only modalities. [default: none]",
+        ),
+    ] = None,
     label_key: Annotated[
         Many,
         typer.Option(metavar="NAME=COLUMN", help="obs column of known cell types, which guide the training."),
@@ -120,6 +137,8 @@ def integrate(
         "batch_key": named(batch_key, "--batch-key"),
         "label_key": named(label_key, "--label-key"),
         "sign": numbers(named(sign, "--sign"), "--sign", int),
+        "shared_batches": shared_batches,
+        "align_batches": align_batches,
         "pairing": pairing,
         "promoter": promoter,
         "window": window,

@@ -53,6 +53,9 @@ class ModalityData:
     coverage
         How much of each entry was measured, CSR, ``(n, f)``, float32; entries that it does not hold are
         missing. ``None`` where everything was measured.
+    batch_weight
+        Weights in the alignment of the modality's batches, mean 1 over each batch, float32, ``(n,)``;
+        ``None`` counts all cells alike.
     """
 
     name: str
@@ -67,6 +70,7 @@ class ModalityData:
     label: npt.NDArray[np.int64]
     likelihood: str
     coverage: sp.csr_matrix | None = None
+    batch_weight: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         """Return the number of cells."""

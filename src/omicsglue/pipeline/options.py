@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 BY_MODALITY: Final = ("likelihood", "layer", "representation", "batch_key", "label_key", "sign")
 PAIRINGS: Final = ("obs_names", "none")
 LIKELIHOOD: Final = "nb"
+ALL: Final = "all"
 
 _LEAST: Final[Mapping[str, int]] = {
     "promoter": 0,
@@ -39,7 +40,13 @@ class IntegrateOptions:
     Attributes
     ----------
     likelihood, layer, representation, batch_key, label_key, sign
-        By modality; what is not named takes its default (``nb``, ``X``, computed, none, none, +1).
+        By modality; what is not named takes its default (``nb``, ``X``, computed, none, none, +1). A batch
+        key may name several columns, with commas between them or in a list.
+    shared_batches
+        Compare modalities within the batches that they share: the discriminator is told the batch of a cell.
+    align_batches
+        Modalities whose batches are aligned with each other, with commas between them or in a list, or
+        ``"all"``.
     pairing
         Whether cells of one name in two modalities are one cell (``"obs_names"``) or not (``"none"``); kept
         in the record, where the scores look it up. Training does not use it.
@@ -67,6 +74,8 @@ class IntegrateOptions:
     batch_key: Mapping[str, str] = field(default_factory=dict)
     label_key: Mapping[str, str] = field(default_factory=dict)
     sign: Mapping[str, int] = field(default_factory=dict)
+    shared_batches: bool = False
+    align_batches: str | None = None
     pairing: str | None = None
     promoter: int = 2000
     window: int = 0
@@ -106,6 +115,8 @@ class IntegrateOptions:
         for name in BY_MODALITY:
             if name in given:
                 given[name] = _by_modality(name, given[name])
+        if "align_batches" in given:
+            given["align_batches"] = _names("align_batches", given["align_batches"])
         for name, least in _LEAST.items():
             if name in given:
                 given[name] = _whole(name, given[name], least)
@@ -121,6 +132,12 @@ class IntegrateOptions:
                 f"there is no pairing {self.pairing!r}",
                 where="--pairing",
                 remedy=f"choose one of: {', '.join(PAIRINGS)}",
+            )
+        if not isinstance(self.shared_batches, bool):
+            raise OptionError(
+                f"shared_batches is {self.shared_batches!r}",
+                where="--shared-batches",
+                remedy="give true or false",
             )
         minutes = self.checkpoint_minutes
         if isinstance(minutes, bool) or not isinstance(minutes, Real) or not 0 <= minutes < math.inf:
@@ -149,11 +166,44 @@ class IntegrateOptions:
                         remedy=f"name one of: {', '.join(known)}",
                     )
 
+        self._check_aligned(known)
+
+    def _check_aligned(self, known: list[str]) -> None:
+        """Check that modalities whose batches are to be aligned are there and have a batch key."""
+        if self.align_batches == ALL and ALL not in known:
+            if not self.batch_key:
+                raise OptionError(
+                    "no modality has a column of batches",
+                    where=flag("align_batches"),
+                    remedy="name the column, such as --batch-key rna=donor, or leave the option out",
+                )
+            return
+        for modality in self.aligned:
+            if modality not in known:
+                raise OptionError(
+                    f"it names the modality {modality!r}, which is not given{did_you_mean(modality, known)}",
+                    where=flag("align_batches"),
+                    remedy=f"name some of: {', '.join(known)}, or {ALL}",
+                )
+            if modality not in self.batch_key:
+                raise OptionError(
+                    f"{modality} has no column of batches to align",
+                    where=flag("align_batches"),
+                    remedy=f"name the column, such as --batch-key {modality}=donor, or leave {modality} out",
+                )
+
+    @property
+    def aligned(self) -> tuple[str, ...]:
+        """Names given for ``align_batches``."""
+        return tuple(self.align_batches.split(",")) if self.align_batches else ()
+
     def recipe(self, cells: int) -> Recipe:
         """Return the settings of training for so many cells of the largest modality."""
         from omicsglue.recipe import Recipe
 
-        return Recipe.for_cells(cells, self.seed).limited(self.max_epochs)
+        recipe = Recipe.for_cells(cells, self.seed).limited(self.max_epochs)
+        network = replace(recipe.network, shared_batches=self.shared_batches, align_batches=self.aligned)
+        return replace(recipe, network=network)
 
     def seeds(self) -> dict[str, int | list[int]]:
         """Return the seed and, of an ensemble, the seeds of its members in the second stage."""
@@ -187,6 +237,11 @@ def _by_modality(option: str, value: object) -> dict[str, Any]:
             f"or {option}: {{rna: {example}}} in a file",
         )
     given = {str(name): entry for name, entry in value.items() if entry is not None}
+    if option == "batch_key":
+        given = {
+            name: _names(option, entry) if isinstance(entry, list | tuple) else entry
+            for name, entry in given.items()
+        }
     if option == "sign":
         return {name: _sign(name, entry) for name, entry in given.items()}
     for name, entry in given.items():
@@ -195,6 +250,21 @@ def _by_modality(option: str, value: object) -> dict[str, Any]:
                 f"it is {entry!r} for {name}", where=flag(option), remedy="give a name, as text in quotes"
             )
     return given
+
+
+def _names(option: str, value: object) -> str:
+    """Return names with commas between them, from such a text or a list."""
+    parts = [value] if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
+        raise OptionError(
+            f"it is {value!r}", where=flag(option), remedy="give names, as text in quotes or a list of them"
+        )
+    names = [name.strip() for part in parts for name in part.split(",")]
+    if not names or not all(names):
+        raise OptionError(
+            f"a name is missing in {value!r}", where=flag(option), remedy="write it as one,another"
+        )
+    return ",".join(dict.fromkeys(names))
 
 
 def _sign(modality: str, value: object) -> int:

@@ -14,7 +14,7 @@ from omicsglue.data.checks import check_modality_name
 from omicsglue.data.inputs import split_mudata
 from omicsglue.errors import InputError, OptionError, RunFolderError
 from omicsglue.graph import GuidanceGraph, write_graph
-from omicsglue.keys import BALANCING_WEIGHT, MEMBER_EMBEDDING, member_embedding
+from omicsglue.keys import BALANCING_WEIGHT, BATCH_WEIGHT, MEMBER_EMBEDDING, member_embedding
 from omicsglue.pipeline.ensemble import joint_history, joint_seconds, save_ensemble, train_ensemble
 from omicsglue.pipeline.failure import started
 from omicsglue.pipeline.notices import heard, quiet
@@ -333,6 +333,9 @@ def _annotate(prepared: Prepared, members: Sequence[GLUE]) -> None:
             for key in filter(MEMBER_EMBEDDING.fullmatch, list(held)):
                 del held[key]
         adata.obs[BALANCING_WEIGHT] = members[0].balancing_weights(name)
+        adata.obs = adata.obs.drop(columns=BATCH_WEIGHT, errors="ignore")
+        if name in members[0].network.batch_discriminators:
+            adata.obs[BATCH_WEIGHT] = members[0].balancing_weights(name, between_batches=True)
         for number, model in enumerate(members):
             adata.obsm[member_embedding(number)] = model.get_latent_representation(name)
             features = model.get_feature_embedding(name)
