@@ -28,6 +28,7 @@ from command_line_cases import CASES as COMMAND_CASES
 from command_line_cases import CommandCase, answer
 from omicsglue import graph, io, tl
 from omicsglue.data import checks
+from omicsglue.data.groups import check_batch_options
 from omicsglue.data.inputs import read_modality
 from omicsglue.errors import OmicsGlueError, OmicsGlueWarning
 from omicsglue.pp.annotate import annotate_genes, annotate_peaks
@@ -90,6 +91,11 @@ def with_names(slot: str, names: list[str]) -> ad.AnnData:
         warnings.simplefilter("ignore")
         setattr(adata, f"{slot}_names", names)
     return adata
+
+
+def few_of_a_combination() -> None:
+    adata = annotated(counts(n_cells=60), donor=["a", "b"] * 30, plate=["1"] * 55 + ["2"] * 5)
+    checks.check_batch_key(adata, "donor,plate", where="rna")
 
 
 def with_obsm(values: np.ndarray) -> ad.AnnData:
@@ -311,6 +317,23 @@ CASES: dict[str, list[Case]] = {
         Case(
             "a batch for each cell",
             lambda: checks.check_batch_key(annotated(barcode=[*"abcdef"]), "barcode", where="rna"),
+        ),
+        Case(
+            "several columns, one unknown",
+            lambda: checks.check_batch_key(annotated(donor="a"), "donor,plate", where="rna"),
+        ),
+        Case("few cells of a combination", few_of_a_combination),
+        Case(
+            "batches of one modality alone",
+            lambda: check_batch_options({"rna": "ab", "atac": "b"}, shared=True, align=()),
+        ),
+        Case(
+            "no batch in two modalities",
+            lambda: check_batch_options({"rna": "ab", "atac": "AB"}, shared=True, align=()),
+        ),
+        Case(
+            "one batch to align",
+            lambda: check_batch_options({"rna": "ab", "atac": "b"}, shared=False, align=("atac",)),
         ),
         Case("only one batch", lambda: checks.check_batch_key(annotated(donor="a"), "donor", where="rna")),
         Case(

@@ -89,8 +89,8 @@ class GLUE:
             features = adata.var_names[adata.var_names.isin(graph.vertices)]
             self._data[name] = resolve(name, adata, self.setups[name], list(features), labels=self.labels)
             checks.check_enough_cells(adata.n_obs, self.recipe.batch_size, where=name)
-        shape = self.recipe.network
-        check_batch_options(self._data, shared=shape.shared_batches, align=shape.align_batches)
+        shape, batches = self.recipe.network, {name: cells.batches for name, cells in self._data.items()}
+        check_batch_options(batches, shared=shape.shared_batches, align=shape.align_batches)
         self._build()
         self._outcome: Outcome | None = None
 

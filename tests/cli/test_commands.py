@@ -47,7 +47,8 @@ def test_every_command_has_help() -> None:
 def test_every_option_of_the_interface_is_there() -> None:
     _, out, _ = spoken(["integrate", "--help"])
     options = (
-        "modality annotation out graph config likelihood layer representation batch-key label-key pairing "
+        "modality annotation out graph config likelihood layer representation batch-key shared-batches "
+        "align-batches label-key pairing "
         "sign window promoter n-genes max-epochs ensemble seed device devices threads resume overwrite quiet "
         "json-logs checkpoint-minutes"
     )

@@ -93,12 +93,12 @@ def check_batch_key(adata: AnnData, key: str, *, where: str = "adata") -> pd.Cat
     batches = combined(adata.obs, columns)
     place = f"{where}.obs[{columns!r}]"
     _check_not_unique(batches, adata.n_obs, place)
-    sizes = np.bincount(batches.codes)
-    few = np.flatnonzero(sizes < FEW_CELLS)
-    if len(few):
+    sizes = dict(zip(batches.categories, np.bincount(batches.codes).tolist(), strict=True))
+    few = [f"{name}: {size}" for name, size in sizes.items() if size < FEW_CELLS]
+    if few:
         warnings.warn(
             f"{place}: {len(few):,} of {len(sizes):,} combinations have fewer than {FEW_CELLS} cells "
-            f"({examples([f'{batches.categories[i]}: {sizes[i]}' for i in few], 3)}); their parameters "
+            f"({examples(few, 3)}); their parameters "
             "rest on these cells alone\n  -> leave out the column that matters least",
             OmicsGlueWarning,
             stacklevel=2,
@@ -113,13 +113,14 @@ def combined(table: pd.DataFrame, columns: Sequence[str]) -> pd.Categorical:
     """
     parts = [_as_strings(table[column]) for column in columns]
     codes = pd.DataFrame({number: part.codes for number, part in enumerate(parts)})
-    found = codes[(codes >= 0).all(axis=1)].drop_duplicates().sort_values(list(codes))
+    found = codes[(codes >= 0).all(axis=1)].drop_duplicates().sort_values(codes.columns.tolist())
     names = [
         SEPARATOR.join(str(part.categories[code]) for part, code in zip(parts, row, strict=True))
         for row in found.itertuples(index=False)
     ]
     position = pd.MultiIndex.from_frame(found).get_indexer(pd.MultiIndex.from_frame(codes))
-    return pd.Categorical.from_codes(position, categories=names)
+    values = [names[i] if i >= 0 else None for i in position]
+    return pd.Categorical(values, categories=names)
 
 
 def _one_column(adata: AnnData, key: str, where: str) -> pd.Categorical:

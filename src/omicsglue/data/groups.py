@@ -9,18 +9,18 @@ import numpy as np
 import numpy.typing as npt
 
 from omicsglue.data.columns import ONE_BATCH
-from omicsglue.data.modality import ModalityData
 from omicsglue.errors import InputError, OmicsGlueWarning, OptionError, examples
 from omicsglue.suggest import did_you_mean
 
 ALL = "all"
 
-Modalities = Mapping[str, ModalityData]
+Batches = Mapping[str, Sequence[str]]
+"""Names of the batches of each modality."""
 
 
-def shared_batches(modalities: Modalities) -> tuple[str, ...]:
+def shared_batches(batches: Batches) -> tuple[str, ...]:
     """Return the names of the batches that two modalities or more have, in order of appearance."""
-    found = [batch for data in modalities.values() if data.batches != ONE_BATCH for batch in data.batches]
+    found = [batch for names in batches.values() if tuple(names) != ONE_BATCH for batch in names]
     return tuple(batch for batch in dict.fromkeys(found) if found.count(batch) > 1)
 
 
@@ -38,11 +38,11 @@ def membership(batches: Sequence[str], shared: Sequence[str]) -> npt.NDArray[np.
     -------
     float32, ``(batches, S)``: 1 where the names are equal; a row of zeros for a batch that is not shared.
     """
-    equal = np.asarray(batches, dtype=object)[:, None] == np.asarray(shared, dtype=object)[None]
-    return equal.astype(np.float32)
+    rows = [[float(batch == other) for other in shared] for batch in batches]
+    return np.array(rows, dtype=np.float32).reshape(len(batches), len(shared))
 
 
-def aligned_modalities(modalities: Modalities, asked: Sequence[str]) -> tuple[str, ...]:
+def aligned_modalities(batches: Batches, asked: Sequence[str]) -> tuple[str, ...]:
     """Return the modalities whose batches are to be aligned: those asked for, or all that have several.
 
     Raises
@@ -52,8 +52,8 @@ def aligned_modalities(modalities: Modalities, asked: Sequence[str]) -> tuple[st
     InputError
         If one has a single batch, or none has several.
     """
-    several = tuple(name for name, data in modalities.items() if len(data.batches) > 1)
-    if tuple(asked) == (ALL,) and ALL not in modalities:
+    several = tuple(name for name, found in batches.items() if len(found) > 1)
+    if tuple(asked) == (ALL,) and ALL not in batches:
         if not several:
             raise InputError(
                 "no modality has two batches or more",
@@ -62,11 +62,11 @@ def aligned_modalities(modalities: Modalities, asked: Sequence[str]) -> tuple[st
             )
         return several
     for name in asked:
-        if name not in modalities:
+        if name not in batches:
             raise OptionError(
-                f"it names the modality {name!r}, which is not given{did_you_mean(name, list(modalities))}",
+                f"it names the modality {name!r}, which is not given{did_you_mean(name, list(batches))}",
                 where="align_batches",
-                remedy=f"name some of: {', '.join(modalities)}, or {ALL}",
+                remedy=f"name some of: {', '.join(batches)}, or {ALL}",
             )
         if name not in several:
             raise InputError(
@@ -74,16 +74,16 @@ def aligned_modalities(modalities: Modalities, asked: Sequence[str]) -> tuple[st
                 where="align_batches",
                 remedy="name the column of batches with batch_key, or leave this modality out",
             )
-    return tuple(name for name in modalities if name in asked)
+    return tuple(name for name in batches if name in asked)
 
 
-def check_batch_options(modalities: Modalities, *, shared: bool, align: Sequence[str]) -> None:
+def check_batch_options(batches: Batches, *, shared: bool, align: Sequence[str]) -> None:
     """Check that batches are as the options suppose.
 
     Parameters
     ----------
-    modalities
-        The data.
+    batches
+        Names of the batches of each modality.
     shared
         Whether modalities are compared within the batches that they share.
     align
@@ -99,27 +99,25 @@ def check_batch_options(modalities: Modalities, *, shared: bool, align: Sequence
     OmicsGlueWarning
         If batches shall be shared, and some are not.
     """
-    aligned_modalities(modalities, align)
+    aligned_modalities(batches, align)
     if not shared:
         return
-    common = shared_batches(modalities)
+    common = shared_batches(batches)
     if not common:
-        own = "; ".join(f"{name} has {examples(data.batches, 3)}" for name, data in modalities.items())
+        own = "; ".join(f"{name} has {examples(found, 3)}" for name, found in batches.items())
         raise InputError(
             f"no batch is in two modalities ({own})",
             where="shared_batches",
             remedy="give each modality a batch_key, with the same names for the same batches, or leave the "
             "option out",
         )
-    for name, data in modalities.items():
-        alone = ~membership(data.batches, common).any(axis=1)
-        if alone.any():
-            batches = [batch for batch, is_alone in zip(data.batches, alone, strict=True) if is_alone]
+    for name, found in batches.items():
+        alone = [batch for batch in found if batch not in common]
+        if alone:
             warnings.warn(
-                f"{name}: {int(alone[data.batch].sum()):,} of {len(data):,} cells are of batches that no "
-                f"other modality has ({examples(batches, 3)}); the discriminator has nothing to compare them with\n"
-                "  -> nothing need be done if they were measured in one modality; otherwise give the same "
-                "batches the same names",
+                f"{name}: no other modality has the batches {examples(alone, 3)}; the discriminator has nothing "
+                "to compare their cells with\n  -> nothing need be done if they were measured in one modality; "
+                "otherwise give the same batches the same names",
                 OmicsGlueWarning,
                 stacklevel=2,
             )

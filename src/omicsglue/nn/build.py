@@ -43,8 +43,9 @@ def build_network(
         Seed of the weights.
     """
     hidden = Hidden(config.width, config.depth, config.dropout)
-    shared = shared_batches(modalities) if config.shared_batches else ()
-    aligned = aligned_modalities(modalities, config.align_batches)
+    batches = {name: data.batches for name, data in modalities.items()}
+    shared = shared_batches(batches) if config.shared_batches else ()
+    aligned = aligned_modalities(batches, config.align_batches)
     matrix, degree = adjacency(graph.source, graph.target, graph.weight, graph.sign, graph.n_vertices)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # the CPU's alone: torch.manual_seed reaches every device

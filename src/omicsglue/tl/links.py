@@ -245,9 +245,9 @@ def _batch_codes(adata: AnnData, key: str | None) -> Ints | None:
     if key is None:
         return None
     columns = batch_columns(key, adata.obs)
-    if len(columns) == 1:
-        return adata.obs[columns[0]].astype("category").cat.codes.to_numpy(dtype=np.int64)
-    return adata.obs.groupby(columns, observed=True).ngroup().to_numpy(dtype=np.int64)
+    one = adata.obs[columns[0]].astype("category").cat.codes if len(columns) == 1 else None
+    codes = adata.obs.groupby(columns, observed=True).ngroup() if one is None else one
+    return np.asarray(codes, dtype=np.int64)
 
 
 def _guiding(graph: GuidanceGraph | None, guides: pd.DataFrame | None) -> pd.DataFrame | None:
