@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from omicsglue import GLUE
-from omicsglue.errors import InputError, Interrupted, OmicsGlueWarning
+from omicsglue.errors import InputError, OmicsGlueWarning
 from omicsglue.recipe import PretrainedStore, Recipe
+from omicsglue.training.interrupt import CheckpointKeeper
 from omicsglue.training.progress import Silent
 from small import assert_same_model, embeddings, quick_recipe, small_graph, small_modalities, trained
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 Pair = dict[str, "AnnData"]
+
+
+class Stopped(Exception):  # noqa: N818
+    """Training was stopped by a test."""
 
 
 def recipe_with(epochs: int = 2, **shape: Any) -> Recipe:
@@ -112,20 +117,18 @@ def test_a_saved_model_keeps_its_batches(pair: Pair, model: GLUE, tmp_path: Path
 def test_a_resumed_run_equals_an_uninterrupted_one(
     pair: Pair, model: GLUE, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
-    from omicsglue.training.interrupt import CheckpointKeeper
-
     whole, left = CheckpointKeeper.__call__, [steps]
 
     def stopping(keeper: CheckpointKeeper, stage: Any) -> None:
         whole(keeper, stage)
         left[0] -= 1
         if left[0] == 0:
-            raise Interrupted(f"stopped in {stage.name}")
+            raise Stopped
 
     options = {"checkpoints": tmp_path, "checkpoint_minutes": 0.0}
     with monkeypatch.context() as patch:
         patch.setattr(CheckpointKeeper, "__call__", stopping)
-        with pytest.raises(Interrupted):
+        with pytest.raises(Stopped):
             trained(pair, BOTH, **options)
     assert_same_model(trained(pair, BOTH, resume=True, **options), model)
 

@@ -115,9 +115,9 @@ def check_batch_options(batches: Batches, *, shared: bool, align: Sequence[str])
         alone = [batch for batch in found if batch not in common]
         if alone:
             warnings.warn(
-                f"{name}: no other modality has the batches {examples(alone, 3)}; the discriminator has nothing "
-                "to compare their cells with\n  -> nothing need be done if they were measured in one modality; "
-                "otherwise give the same batches the same names",
+                f"{name}: no other modality has the batches {examples(alone, 3)}; the discriminator has "
+                "nothing to compare their cells with\n  -> nothing need be done if they were measured in one "
+                "modality; otherwise give the same batches the same names",
                 OmicsGlueWarning,
                 stacklevel=2,
             )
