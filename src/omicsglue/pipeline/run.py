@@ -48,7 +48,8 @@ class Integration:
     Attributes
     ----------
     modalities
-        Copies of the inputs, with ``obsm["X_glue"]``, ``varm["X_glue"]`` and ``obs["glue_weight"]``; of the
+        Copies of the inputs, with ``obsm["X_glue"]``, ``varm["X_glue"]`` and ``obs["glue_weight"]`` (with
+        aligned batches ``obs["glue_batch_weight"]``); of the
         further members of an ensemble, with ``X_glue_1`` and so on.
     model
         The trained model; of an ensemble, member 0.
@@ -333,7 +334,8 @@ def _annotate(prepared: Prepared, members: Sequence[GLUE]) -> None:
             for key in filter(MEMBER_EMBEDDING.fullmatch, list(held)):
                 del held[key]
         adata.obs[BALANCING_WEIGHT] = members[0].balancing_weights(name)
-        adata.obs = adata.obs.drop(columns=BATCH_WEIGHT, errors="ignore")
+        if BATCH_WEIGHT in adata.obs:
+            del adata.obs[BATCH_WEIGHT]
         if name in members[0].network.batch_discriminators:
             adata.obs[BATCH_WEIGHT] = members[0].balancing_weights(name, between_batches=True)
         for number, model in enumerate(members):
