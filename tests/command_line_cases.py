@@ -381,6 +381,26 @@ CASES = [
         ("'mine'", "3 of 12 cells", "cell4"),
     ),
     CommandCase(
+        "one of several batch keys unknown",
+        lambda: command("--batch-key", "rna=donor,plate"),
+        ("rna.obs", "'plate'"),
+    ),
+    CommandCase(
+        "batches of an unknown modality",
+        lambda: command("--batch-key", "rna=donor", "--align-batches", "rma"),
+        ("--align-batches", "'rma'", "'rna'"),
+    ),
+    CommandCase(
+        "batches to align without a batch key",
+        lambda: command("--batch-key", "rna=donor", "--align-batches", "atac"),
+        ("--align-batches", "atac", "--batch-key atac="),
+    ),
+    CommandCase(
+        "no batch that is shared",
+        lambda: command("--batch-key", "rna=donor", "--shared-batches"),
+        ("shared_batches", "rna has donor0, donor1", "batch_key"),
+    ),
+    CommandCase(
         "option that names an unknown modality",
         lambda: command("--layer", "rma=raw"),
         ("--layer", "'rma'", "'rna'"),

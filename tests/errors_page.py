@@ -29,6 +29,7 @@ from command_line_cases import CommandCase, answer
 from methylation_cases import PAGE_CASES as METHYLATION_CASES
 from omicsglue import graph, io, tl
 from omicsglue.data import checks
+from omicsglue.data.groups import check_batch_options
 from omicsglue.data.inputs import read_modality
 from omicsglue.data.kinds import Kind
 from omicsglue.data.labels import check_types
@@ -94,6 +95,11 @@ def with_names(slot: str, names: list[str]) -> ad.AnnData:
         warnings.simplefilter("ignore")
         setattr(adata, f"{slot}_names", names)
     return adata
+
+
+def few_of_a_combination() -> None:
+    adata = annotated(counts(n_cells=60), donor=["a", "b"] * 30, plate=["1"] * 55 + ["2"] * 5)
+    checks.check_batch_key(adata, "donor,plate", where="rna")
 
 
 def with_obsm(values: np.ndarray) -> ad.AnnData:
@@ -342,6 +348,23 @@ CASES: dict[str, list[Case]] = {
         Case(
             "a batch for each cell",
             lambda: checks.check_batch_key(annotated(barcode=[*"abcdef"]), "barcode", where="rna"),
+        ),
+        Case(
+            "several columns, one unknown",
+            lambda: checks.check_batch_key(annotated(donor="a"), "donor,plate", where="rna"),
+        ),
+        Case("few cells of a combination", few_of_a_combination),
+        Case(
+            "batches of one modality alone",
+            lambda: check_batch_options({"rna": "ab", "atac": "b"}, shared=True, align=()),
+        ),
+        Case(
+            "no batch in two modalities",
+            lambda: check_batch_options({"rna": "ab", "atac": "AB"}, shared=True, align=()),
+        ),
+        Case(
+            "one batch to align",
+            lambda: check_batch_options({"rna": "ab", "atac": "b"}, shared=False, align=("atac",)),
         ),
         Case("only one batch", lambda: checks.check_batch_key(annotated(donor="a"), "donor", where="rna")),
         Case(

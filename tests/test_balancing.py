@@ -9,6 +9,7 @@ from scipy.optimize import brentq
 from omicsglue.balancing import (
     BalancingConfig,
     balancing_weights,
+    batch_weights,
     cluster_weights,
     fuzzy_neighbours,
     leiden_clusters,
@@ -174,3 +175,24 @@ def test_ten_thousand_cells_are_clustered() -> None:
     labels = leiden_clusters(u, CONFIG, 0)
     purity = sum(np.bincount(types[labels == cluster]).max() for cluster in np.unique(labels))
     assert purity > 0.95 * len(types)
+
+
+def test_a_type_of_one_batch_weighs_nothing_between_batches() -> None:
+    sizes = ([100, 60, 0], [60, 100, 80], [80, 80, 0])
+    u = np.concatenate([blobs(each, seed) for seed, each in enumerate(sizes)])
+    batch = np.repeat([0, 2, 5], [sum(each) for each in sizes])
+    types = np.concatenate([np.repeat([0, 1, 2], each) for each in sizes])
+    order = np.random.default_rng(0).permutation(len(u))
+    weight = np.empty(len(u), dtype=np.float32)
+    weight[order] = batch_weights(u[order], batch[order], CONFIG, 0)
+    assert (weight[types == 2] == 0).all()
+    for code in (0, 2, 5):
+        assert weight[batch == code].mean() == pytest.approx(1, abs=1e-5)
+    common = [[weight[(batch == code) & (types == i)].sum() for i in (0, 1)] for code in (0, 2, 5)]
+    shares_of_first = [first / (first + second) for first, second in common]
+    np.testing.assert_allclose(shares_of_first, shares_of_first[0], atol=1e-4)
+
+
+def test_one_batch_weighs_one() -> None:
+    weight = batch_weights(blobs([30, 30], 0), np.zeros(60, dtype=np.int64), CONFIG, 0)
+    np.testing.assert_allclose(weight, 1, rtol=1e-6)

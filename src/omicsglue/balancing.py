@@ -82,6 +82,32 @@ def balancing_weights(
     return weights
 
 
+def batch_weights(u: Floats, batch: Ints, config: BalancingConfig, seed: int) -> Floats:
+    """Return the weight of every cell of one modality in the alignment of its batches.
+
+    Batches are balanced as modalities are: a cell whose like is in no other batch weighs nothing, so that it
+    is not drawn to cells of another kind.
+
+    Parameters
+    ----------
+    u
+        Cell embeddings in the pretrained space, ``(n, D)``.
+    batch
+        Code of each cell's batch, ``(n,)``.
+    config, seed
+        As for :func:`balancing_weights`.
+
+    Returns
+    -------
+    Shape ``(n,)``, float32, mean 1 over each batch.
+    """
+    rows = {str(code): np.flatnonzero(batch == code) for code in np.unique(batch)}
+    weights = np.ones(len(u), dtype=np.float32)
+    for code, found in balancing_weights({c: u[r] for c, r in rows.items()}, config, seed).items():
+        weights[rows[code]] = found
+    return weights
+
+
 def leiden_clusters(u: Floats, config: BalancingConfig, seed: int) -> Ints:
     """Cluster cells on a cosine nearest-neighbour graph.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container, Iterable
 from typing import Final
 
 # var: genome coordinates, 0-based and half-open
@@ -23,6 +24,7 @@ CLR: Final = "X_clr"
 EMBEDDING: Final = "X_glue"  # obsm (cells x D) and varm (features x D; NaN outside the graph)
 MEMBER_EMBEDDING: Final = re.compile(rf"{EMBEDDING}(_[1-9]\d*)?")  # see member_embedding
 BALANCING_WEIGHT: Final = "glue_weight"  # obs
+BATCH_WEIGHT: Final = "glue_batch_weight"  # obs, where the batches of a modality are aligned
 
 # layers
 COVERAGE: Final = "coverage"  # covered reads of methylation, beside methylated ones in X
@@ -38,6 +40,31 @@ SIGN: Final = "sign"
 KIND: Final = "kind"
 DISTANCE: Final = "distance"
 EDGE_COLUMNS: Final = (SOURCE, TARGET, WEIGHT, SIGN, KIND, DISTANCE)
+
+
+def batch_columns(key: str, known: Container[object]) -> list[str]:
+    """Return the columns of ``obs`` that a batch key names.
+
+    Parameters
+    ----------
+    key
+        One column, or several with commas between them.
+    known
+        Columns that are there: a column whose own name has a comma is found as it is.
+
+    Examples
+    --------
+    >>> batch_columns("donor, plate", ["donor", "plate"])
+    ['donor', 'plate']
+    """
+    if key in known:
+        return [key]
+    return list(dict.fromkeys(part.strip() for part in key.split(",")))
+
+
+def joined_columns(key: str | Iterable[str] | None) -> str | None:
+    """Return a batch key as it is recorded: columns with commas between them."""
+    return key if key is None or isinstance(key, str) else ",".join(key) or None
 
 
 def member_embedding(member: int) -> str:

@@ -15,6 +15,7 @@ import torch
 
 from omicsglue.data import checks
 from omicsglue.data.encoder_input import EncoderInput
+from omicsglue.data.groups import check_batch_options
 from omicsglue.data.modality import (
     ModalityData,
     as_modalities,
@@ -28,6 +29,7 @@ from omicsglue.data.setup import ModalitySetup, read_setup, write_setup
 from omicsglue.errors import NotTrainedError, OptionError
 from omicsglue.graph import GuidanceGraph
 from omicsglue.graph import check as check_graph
+from omicsglue.keys import joined_columns
 from omicsglue.modelfile import SavedModality, SavedModel, load_weights, read_model, write_model
 from omicsglue.nn.build import build_network
 from omicsglue.nn.classifier import label_probabilities
@@ -88,6 +90,8 @@ class GLUE:
             features = adata.var_names[adata.var_names.isin(graph.vertices)]
             self._data[name] = resolve(name, adata, self.setups[name], list(features), labels=self.labels)
             checks.check_enough_cells(adata.n_obs, self.recipe.batch_size, where=name)
+        shape, batches = self.recipe.network, {name: cells.batches for name, cells in self._data.items()}
+        check_batch_options(batches, shared=shape.shared_batches, align=shape.align_batches)
         self._build()
         self._outcome: Outcome | None = None
 
@@ -104,7 +108,7 @@ class GLUE:
         likelihood: str = "nb",
         layer: str | None = None,
         representation: str | None = None,
-        batch_key: str | None = None,
+        batch_key: str | Sequence[str] | None = None,
         labels_key: str | None = None,
         coverage: str | None = None,
         unknown_labels: Sequence[str] = (),
@@ -123,7 +127,8 @@ class GLUE:
             ``obsm`` key of the encoder's input, such as ``"X_pca"``; ``None`` lets it see log-normalised
             counts, or standardised values of other data.
         batch_key
-            ``obs`` column of experimental batches, which get decoder parameters of their own.
+            ``obs`` column of experimental batches, which get decoder parameters of their own; of several, a
+            list or names with commas between them, each combination is a batch.
         labels_key, unknown_labels
             ``obs`` column of known cell types, which guide the embedding; missing, or one of these names
             (such as ``"Unassigned"``), where the type is not known.
@@ -137,8 +142,8 @@ class GLUE:
         InputError, OptionError
             If something named is not there, or the data do not suit the likelihood.
         """
-        unknown = tuple(map(str, unknown_labels))
-        setup = ModalitySetup(likelihood, layer, representation, batch_key, labels_key, coverage, unknown)
+        batches, unknown = joined_columns(batch_key), tuple(map(str, unknown_labels))
+        setup = ModalitySetup(likelihood, layer, representation, batches, labels_key, coverage, unknown)
         write_setup(adata, setup)
 
     @property
@@ -342,13 +347,15 @@ class GLUE:
         cells = pd.Index(self._cells(modality).cells) if adata is None else adata.obs_names
         return label_probabilities(self.network, np.asarray(means), cells, self.labels)
 
-    def balancing_weights(self, modality: str) -> Floats:
+    def balancing_weights(self, modality: str, *, between_batches: bool = False) -> Floats:
         """Return the balancing weight of each cell of training, mean 1.
 
         Parameters
         ----------
         modality
             Name of the modality.
+        between_batches
+            Return the weight in the alignment of the modality's batches; 1 where they are not aligned.
 
         Returns
         -------
@@ -361,8 +368,8 @@ class GLUE:
         OptionError
             If there is no such modality.
         """
-        self._cells(modality)
-        return self._trained().weights[modality]
+        plain, outcome = np.ones(len(self._cells(modality)), dtype=np.float32), self._trained()
+        return outcome.batch_weights.get(modality, plain) if between_batches else outcome.weights[modality]
 
     def save(self, folder: str | Path) -> None:
         """Write ``weights.safetensors`` and ``model.json`` to a folder, whole or not at all.

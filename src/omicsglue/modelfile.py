@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +93,9 @@ def write_model(folder: Path, model: SavedModel) -> None:
     _check_replaceable(folder)
     graph = model.graph
     weights = {name: torch.from_numpy(value) for name, value in model.outcome.weights.items()}
+    of_batches = {name: torch.from_numpy(value) for name, value in model.outcome.batch_weights.items()}
     tensors = flatten("network", model.network) | flatten("weight", weights)
+    tensors |= flatten("batch_weight", of_batches)
     tensors |= flatten("edges", {name: torch.tensor(getattr(graph, name)) for name in EDGES})
     with atomic_directory(folder) as temporary:
         # written by Python, so that the user's umask holds and colleagues can read it
@@ -175,14 +177,17 @@ def _digest(path: Path) -> str:
 
 
 def _parse(record: dict[str, Any], tensors: dict[str, Tensor]) -> SavedModel:
-    weights = {name: value.numpy() for name, value in unflatten("weight", tensors).items()}
+    weights, of_batches = (
+        {name: value.numpy() for name, value in unflatten(prefix, tensors).items()}
+        for prefix in ("weight", "batch_weight")
+    )
     edges = {name: value.numpy() for name, value in unflatten("edges", tensors).items()}
     vertices: npt.NDArray[np.object_] = np.array(record["vertices"], dtype=object)
     return SavedModel(
         modalities={name: _modality(name, known) for name, known in record["modalities"].items()},
         labels=tuple(record["labels"]),
         recipe=_recipe(record["recipe"]),
-        outcome=Outcome(record["history"], weights, record["seconds"]),
+        outcome=Outcome(record["history"], weights, record["seconds"], of_batches),
         graph=GuidanceGraph(vertices=vertices, kind_names=tuple(record["edge_kinds"]), **edges),
         network=unflatten("network", tensors),
     )
@@ -197,6 +202,7 @@ def _recipe(values: dict[str, Any]) -> Recipe:
     balancing = BalancingConfig(**values["balancing"]) if values["balancing"] else None
     stages = {name: _stage(values[name]) for name in ("pretrain", "train")}
     network = NetworkConfig(**values["network"])
+    network = replace(network, align_batches=tuple(network.align_batches))
     return Recipe(**{**values, **stages, "network": network, "balancing": balancing})
 
 

@@ -47,6 +47,8 @@ class ObjectiveWeights:
         Exponent q of its loss, ``(1 - p ** q) / q`` of the probability p of the label given: 0 is the cross
         entropy, to which a wrong label matters the more the less it fits; 1 the absolute error, to which all
         labels matter alike. In between, wrong labels do little harm.
+    batch_align, batch_discrepancy
+        As `align` and `discrepancy`, between the batches of each modality whose batches are aligned.
     """
 
     data: float = 1.0
@@ -57,6 +59,8 @@ class ObjectiveWeights:
     discrepancy: float = 0.02
     label: float = 0.02
     label_power: float = 0.0
+    batch_align: float = 0.02
+    batch_discrepancy: float = 0.02
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,42 @@ def discrepancy_terms(out: NetworkOutput, batch: Batch, weights: ObjectiveWeight
     return [Term("discrepancy", value, weights.discrepancy, autoencoder=False)]
 
 
+def batch_terms(out: NetworkOutput, batch: Batch, weights: ObjectiveWeights) -> list[Term]:
+    """Cross entropy and discrepancy of the batches of each modality whose batches are aligned.
+
+    Cells count by their weights between batches. As in :func:`align_terms`, the network reverses the gradient
+    of the cross entropy with its strength, ``weights.batch_align``.
+    """
+    terms = []
+    for name, logits in (out.batch_logits or {}).items():
+        cells = batch.cells[name]
+        weight = cells.batch_weight if cells.batch_weight is not None else torch.ones_like(cells.weight)
+        loss = functional.cross_entropy(logits, cells.batch, reduction="none")
+        terms.append(Term(f"batch_align_{name}", (loss * weight).mean(), 1.0, autoencoder=False))
+        if weights.batch_discrepancy:
+            contrast = _batch_contrast(cells.batch, weight, logits.shape[1])
+            value: Tensor = _Discrepancy.apply(  # type: ignore[no-untyped-call]  # torch leaves it untyped
+                out.means[name], contrast, out.compute
+            )
+            terms.append(
+                Term(f"batch_discrepancy_{name}", value, weights.batch_discrepancy, autoencoder=False)
+            )
+    return terms
+
+
+def _batch_contrast(codes: Tensor, weight: Tensor, batches: int) -> Tensor:
+    """Return the difference of weights between each pair of batches, ``(pairs, B)``.
+
+    It is 0 where one of the two has no cell of any weight in the minibatch.
+    """
+    share = functional.one_hot(codes, batches).T * weight
+    total = share.sum(1, keepdim=True)
+    share = share / total.clamp(min=1e-12)
+    there = (total > 0).to(share.dtype)
+    pairs = combinations(range(batches), 2)
+    return torch.stack([(share[i] - share[j]) * there[i] * there[j] for i, j in pairs])
+
+
 class _Discrepancy(torch.autograd.Function):
     """Half the mean of w K w over the rows w of ``contrast``, with its gradient by the points in closed form.
 
@@ -202,6 +242,7 @@ TERMS: tuple[TermFunction, ...] = (
     label_terms,
     align_terms,
     discrepancy_terms,
+    batch_terms,
 )
 
 

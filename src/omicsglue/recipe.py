@@ -20,7 +20,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 import torch
 
-from omicsglue.balancing import BalancingConfig, balancing_weights
+from omicsglue.balancing import BalancingConfig, balancing_weights, batch_weights
 from omicsglue.data.batches import passes
 from omicsglue.data.encoder_input import EncoderInput
 from omicsglue.data.labels import supported_labels
@@ -38,7 +38,7 @@ from omicsglue.training.checkpoint import (
 )
 from omicsglue.training.config import StageConfig
 from omicsglue.training.device import threads_limited
-from omicsglue.training.loop import Stage, StepHook, resume_weights
+from omicsglue.training.loop import Stage, StepHook, resumed, weights_of_batches
 from omicsglue.training.progress import Reporter
 from omicsglue.training.state import Engine, Row, StageData, StageState
 
@@ -84,7 +84,10 @@ class Recipe:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     pretrain: StageConfig = field(
         default_factory=lambda: StageConfig(
-            max_steps=1000, keep_noise=True, decay=0, weights=ObjectiveWeights(discrepancy=0)
+            max_steps=1000,
+            keep_noise=True,
+            decay=0,
+            weights=ObjectiveWeights(discrepancy=0, batch_discrepancy=0),
         )
     )
     train: StageConfig = field(default_factory=StageConfig)
@@ -172,11 +175,14 @@ class Outcome:
         Balancing weights of each modality, shape ``(n,)``.
     seconds
         Time of each stage, validation included; of a resumed run, the time before the interruption too.
+    batch_weights
+        Weights between the batches of each modality whose batches are aligned, shape ``(n,)``.
     """
 
     history: list[Row]
     weights: dict[str, Floats]
     seconds: dict[str, float]
+    batch_weights: dict[str, Floats] = field(default_factory=dict)
 
 
 class PretrainedStore:
@@ -206,6 +212,7 @@ class PretrainedStore:
         """
         weights = {name: torch.from_numpy(cells.weight) for name, cells in data.modalities.items()}
         tensors = flatten("network", network.state_dict()) | flatten("weight", weights)
+        tensors |= flatten("batch_weight", weights_of_batches(data))
         copies = {name: value.detach().cpu().clone() for name, value in tensors.items()}
         start = Checkpoint(0, BALANCE, 0, copies, asdict(state))
         if self.folder is not None:
@@ -260,7 +267,7 @@ def follow(
     engine = Engine.start(fabric, network)
     state = StageState()
     if resume is not None and resume.stage == TRAIN:
-        data = data.weighted(resume_weights(resume))
+        data = resumed(data, resume)
     else:
         data, state = _begin(engine, data, recipe, reporter, on_step, resume, pretrained)
         resume = None
@@ -269,7 +276,8 @@ def follow(
         train.restore(resume)
     train.run(reporter, on_step)
     weights = {name: cells.weight for name, cells in data.modalities.items()}
-    return Outcome(train.state.history, weights, train.state.elapsed)
+    of_batches = {name: value.numpy() for name, value in weights_of_batches(data).items()}
+    return Outcome(train.state.history, weights, train.state.elapsed, of_batches)
 
 
 def run_digest(
@@ -332,7 +340,7 @@ def _begin(
     kept = pretrained.load() if pretrained is not None else None
     if kept is not None:
         engine.network.load_state_dict(unflatten("network", kept.tensors))
-        return data.weighted(resume_weights(kept)), StageState(**kept.state).next_stage()
+        return resumed(data, kept), StageState(**kept.state).next_stage()
     state = StageState()
     if recipe.balancing is not None:
         state = _pretrain(engine, data, recipe, reporter, on_step, resume)
@@ -400,6 +408,12 @@ def _balanced(
     began = time.perf_counter()
     with threads_limited(None):
         embeddings = {name: embed(network, name, cells.inputs)[0] for name, cells in data.modalities.items()}
-        weighted = data.weighted(balancing_weights(embeddings, config, seed))
+        weighted = data.weighted(
+            balancing_weights(embeddings, config, seed),
+            {
+                name: batch_weights(embeddings[name], data.modalities[name].batch, config, seed)
+                for name in network.batch_discriminators
+            },
+        )
     state.elapsed[BALANCE] = time.perf_counter() - began
     return weighted

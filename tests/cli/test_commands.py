@@ -47,8 +47,9 @@ def test_every_command_has_help() -> None:
 def test_every_option_of_the_interface_is_there() -> None:
     _, out, _ = spoken(["integrate", "--help"])
     options = (
-        "modality annotation out graph config likelihood layer representation batch-key label-key pairing "
-        "unknown-label label-weight label-neighbours rule "
+        "modality annotation out graph config likelihood layer representation batch-key shared-batches "
+        "align-batches label-key coverage kind protein-genes pairing unknown-label label-weight "
+        "label-neighbours rule "
         "sign window promoter n-genes max-epochs ensemble seed device devices threads resume overwrite quiet "
         "json-logs checkpoint-minutes"
     )

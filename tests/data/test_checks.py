@@ -361,6 +361,33 @@ def test_batches_in_the_order_of_the_column() -> None:
     assert codes.dtype == np.int64
 
 
+def test_several_columns_are_combined() -> None:
+    donors = pd.Categorical(["b", "a", "a"] * 20, categories=["b", "a"])
+    adata = annotated(counts(60), donor=donors, plate=[1, 2, 1] * 20)
+    codes, names = checks.batch_codes(adata, "donor, plate")
+    assert names == ("b / 1", "a / 1", "a / 2")
+    assert codes.tolist() == [0, 2, 1] * 20
+    codes, _ = checks.batch_codes(adata, "donor,plate", ("a / 2", "b / 1", "a / 1"))
+    assert codes.tolist() == [1, 0, 2] * 20
+    adata.obs["donor,plate"] = "x"
+    adata.obs.loc["cell1", "donor,plate"] = "y"  # a column of this very name is meant by it
+    assert list(checks.check_batch_key(adata, "donor,plate").categories) == ["x", "y"]
+
+
+def test_columns_that_cannot_be_combined() -> None:
+    adata = annotated(
+        counts(), holes=["a", None] * 6, row=[*"abcd"] * 3, column=[*"aaaabbbbcccc"], donor=["a", "b"] * 6
+    )
+    with pytest.raises(InputError, match="there is no column 'plate'"):
+        checks.check_batch_key(adata, "donor,plate")
+    with pytest.raises(InputError, match=r"\['holes'\].*6 of 12 cells have no batch"):
+        checks.check_batch_key(adata, "donor,holes")
+    with pytest.raises(InputError, match=r"\['row', 'column'\].*a batch of its own \(a / a, a / b"):
+        checks.check_batch_key(adata, "row,column")
+    with pytest.warns(OmicsGlueWarning, match=r"4 of 4 combinations have fewer than 20 cells \(a / a: 3"):
+        checks.check_batch_key(adata, "row,donor")
+
+
 def test_no_batch_key_is_one_batch() -> None:
     codes, names = checks.batch_codes(annotated(counts()), None)
     assert names == ("all",)

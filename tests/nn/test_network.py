@@ -12,13 +12,14 @@ import torch
 from omicsglue.data.batches import BatchLoader
 from omicsglue.data.modality import ModalityData, resolve
 from omicsglue.data.setup import read_setup
-from omicsglue.data.tensors import Batch
+from omicsglue.data.tensors import Batch, EdgeBatch
 from omicsglue.graph.sampling import EdgeSampler
 from omicsglue.nn.build import build_network, feature_profile
+from omicsglue.nn.compute import Compute
 from omicsglue.nn.discriminator import reverse_gradient
 from omicsglue.nn.network import Conduct, Network
 from omicsglue.nn.randomness import Randomness
-from omicsglue.objective import ObjectiveWeights, align_terms, data_terms, evaluate
+from omicsglue.objective import ObjectiveWeights, align_terms, batch_terms, data_terms, evaluate
 from small import NETWORK, small_graph
 
 if TYPE_CHECKING:
@@ -111,7 +112,8 @@ def test_noise_is_in_units_of_the_spread_of_the_embeddings(network: Network) -> 
     network.discriminator.register_forward_pre_hook(lambda _, inputs: heard.append(inputs[0]))
     u = torch.randn(20_000, NETWORK.dim, generator=torch.Generator().manual_seed(0))
     u = u * torch.arange(1, NETWORK.dim + 1)
-    network._discriminate(u, Conduct(Randomness(torch.Generator().manual_seed(1)), 1.5))
+    nobody = Batch({}, EdgeBatch(*[torch.empty(0)] * 4))
+    network._discriminate(u, Conduct(Randomness(torch.Generator().manual_seed(1)), 1.5), nobody)
     torch.testing.assert_close((heard[0] - u).std(0), 1.5 * u.std(0), rtol=0.03, atol=0)
 
 
@@ -156,3 +158,73 @@ def test_profile_sums_each_batch(data: dict[str, ModalityData]) -> None:
     dense = cells.counts.toarray()
     np.testing.assert_allclose(profile.total.numpy(), [dense[codes == b].sum(0) for b in (0, 1)])
     assert profile.cells.tolist() == [80, 80]
+
+
+@pytest.fixture
+def batched(data: dict[str, ModalityData]) -> dict[str, ModalityData]:
+    """Two batches in each modality, of which b is in both."""
+    codes = np.arange(len(data["rna"])) % 2
+    names = {"rna": ("a", "b"), "atac": ("b", "c")}
+    return {name: replace(cells, batch=codes, batches=names[name]) for name, cells in data.items()}
+
+
+def drawn(data: dict[str, ModalityData], small_pair: dict[str, AnnData]) -> Batch:
+    rows = {name: np.arange(len(cells)) for name, cells in data.items()}
+    edges = EdgeSampler(small_graph(small_pair))
+    return BatchLoader(data, rows, edges, batch_size=32, positives=20).draw(np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_discriminator_sees_the_batches_that_are_shared(
+    batched: dict[str, ModalityData], small_pair: dict[str, AnnData], compiled: bool
+) -> None:
+    network = build_network(
+        batched, small_graph(small_pair), replace(NETWORK, shared_batches=True), types=0, seed=0
+    )
+    batch = drawn(batched, small_pair)
+    heard: list[torch.Tensor] = []
+    network.discriminator.register_forward_pre_hook(lambda _, inputs: heard.append(inputs[0]))
+    compute = Compute(1) if compiled else None
+    random = Randomness(torch.Generator().manual_seed(0), compute)
+    out = network(batch, Conduct(random, 1.5, compute), 0.05)
+    align_terms(out, batch, ObjectiveWeights())[0].value.backward()
+    if compute is not None:
+        compute.close()
+    expected = [batch.cells["rna"].batch == 1, batch.cells["atac"].batch == 0]
+    assert heard[0].shape == (64, NETWORK.dim + 1)
+    assert torch.equal(heard[0][:, -1], torch.cat(expected).float())
+    assert network.encoders["rna"].head.loc.weight.grad.abs().max() > 0
+    assert network.discriminator.hidden.linear[0].weight.grad[:, -1].abs().max() > 0
+
+
+def test_encoders_climb_what_the_discriminator_of_batches_descends(
+    batched: dict[str, ModalityData], small_pair: dict[str, AnnData]
+) -> None:
+    network = build_network(
+        batched, small_graph(small_pair), replace(NETWORK, align_batches=("rna",)), types=0, seed=0
+    ).eval()
+    batch = drawn(batched, small_pair)
+    weights = ObjectiveWeights(batch_discrepancy=0)
+
+    def loss(strength: float) -> torch.Tensor:
+        (term,) = batch_terms(network(batch, Conduct(), 0.7, strength), batch, weights)
+        return term.value
+
+    plain, turned = gradients(network, loss(-1.0)), gradients(network, loss(0.05))
+    assert {name.split(".")[0] for name in plain} == {"encoders", "batch_discriminators"}
+    assert not any(name.startswith("encoders.atac") for name in plain)
+    for name, value in plain.items():
+        strength = 1.0 if name.startswith("batch_discriminators") else -0.05
+        torch.testing.assert_close(turned[name], strength * value)
+    assert plain["encoders.rna.head.loc.weight"].abs().max() > 0
+
+
+def test_other_weights_do_not_depend_on_the_options_of_batches(
+    batched: dict[str, ModalityData], small_pair: dict[str, AnnData]
+) -> None:
+    graph = small_graph(small_pair)
+    plain = build_network(batched, graph, NETWORK, types=0, seed=3).state_dict()
+    aligned = build_network(batched, graph, replace(NETWORK, align_batches=("all",)), types=0, seed=3)
+    found = aligned.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in plain.items())
+    assert {name.split(".")[0] for name in set(found) - set(plain)} == {"batch_discriminators"}

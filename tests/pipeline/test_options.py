@@ -47,6 +47,11 @@ from omicsglue.pipeline import IntegrateOptions
         ({"layer": {"rna": 3}}, "--layer: it is 3 for rna"),
         ({"layer": {"rna": ""}}, "--layer"),
         ({"likelihood": ["nb"]}, "--likelihood"),
+        ({"batch_key": {"rna": ["donor", 3]}}, "--batch-key: it is ['donor', 3]"),
+        ({"batch_key": {"rna": 3}}, "--batch-key: it is 3 for rna"),
+        ({"align_batches": True}, "--align-batches: it is True"),
+        ({"align_batches": "rna,"}, "--align-batches: a name is missing in 'rna,'"),
+        ({"shared_batches": "yes"}, "--shared-batches: shared_batches is 'yes'"),
     ],
 )
 def test_values_that_cannot_be_used_are_refused(values: dict[str, Any], words: str) -> None:
@@ -107,3 +112,41 @@ def test_record_holds_every_option_and_the_likelihoods_in_use() -> None:
     assert set(record) == {each.name for each in fields(IntegrateOptions)} | {"modalities"}
     assert record["likelihood"] == {"rna": "nb", "atac": "nb"}
     assert record["modalities"] == ["rna", "atac"]
+
+
+def test_names_of_columns_and_modalities_may_be_lists() -> None:
+    chosen = IntegrateOptions.from_values(
+        {
+            "batch_key": {"rna": ["donor", "plate"], "atac": "donor"},
+            "align_batches": ["rna", "atac"],
+            "shared_batches": True,
+        }
+    )
+    assert chosen.batch_key == {"rna": "donor,plate", "atac": "donor"}
+    assert chosen.align_batches == "rna,atac"
+    chosen.check_modalities(["rna", "atac"])
+    network = chosen.recipe(100).network
+    assert network.align_batches == ("rna", "atac")
+    assert network.shared_batches
+    spaced = IntegrateOptions.from_values({"align_batches": "atac, rna"})
+    assert spaced.recipe(100).network.align_batches == ("atac", "rna")
+
+
+@pytest.mark.parametrize(
+    ("align", "words"),
+    [
+        ("rma", "--align-batches: it names the modality 'rma', which is not given; did you mean 'rna'"),
+        ("rna,atac", "--align-batches: atac has no column of batches to align"),
+    ],
+)
+def test_modalities_that_cannot_be_aligned(align: str, words: str) -> None:
+    chosen = IntegrateOptions.from_values({"batch_key": {"rna": "donor"}, "align_batches": align})
+    with pytest.raises(OptionError) as refusal:
+        chosen.check_modalities(["rna", "atac"])
+    assert words in str(refusal.value)
+
+
+def test_all_batches_need_a_column() -> None:
+    with pytest.raises(OptionError, match="no modality has a column of batches"):
+        IntegrateOptions(align_batches="all").check_modalities(["rna", "atac"])
+    IntegrateOptions(align_batches="all", batch_key={"rna": "donor"}).check_modalities(["rna", "atac"])

@@ -49,7 +49,24 @@ def integrate(
             metavar="NAME=KEY", help="obsm key for the encoder. [default: PCA, LSI or CLR is computed]"
         ),
     ] = None,
-    batch_key: Annotated[Many, typer.Option(metavar="NAME=COLUMN", help="obs column of batches.")] = None,
+    batch_key: Annotated[
+        Many,
+        typer.Option(metavar="NAME=COLUMN[,COLUMN]", help="obs column of batches; several are combined."),
+    ] = None,
+    shared_batches: Annotated[
+        bool | None,
+        typer.Option(
+            "--shared-batches/--no-shared-batches",
+            help="Compare modalities within the batches that they share. [default: no]",
+        ),
+    ] = None,
+    align_batches: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME[,NAME]|all",
+            help="Modalities whose batches are aligned with each other, not only modalities. [default: none]",
+        ),
+    ] = None,
     label_key: Annotated[
         Many,
         typer.Option(metavar="NAME=COLUMN", help="obs column of known cell types, which guide the training."),
@@ -177,6 +194,8 @@ def integrate(
         "sign": numbers(named(sign, "--sign"), "--sign", int),
         "kind": named(kind, "--kind"),
         "protein_genes": None if protein_genes is None else str(protein_genes),
+        "shared_batches": shared_batches,
+        "align_batches": align_batches,
         "pairing": pairing,
         "promoter": promoter,
         "window": window,

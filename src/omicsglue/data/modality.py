@@ -57,6 +57,9 @@ class ModalityData:
         missing. ``None`` where everything was measured.
     standard
         By which the encoder's input was standardised; ``None`` where it was not.
+    batch_weight
+        Weights in the alignment of the modality's batches, mean 1 over each batch, float32, ``(n,)``;
+        ``None`` counts all cells alike.
     """
 
     name: str
@@ -72,6 +75,7 @@ class ModalityData:
     likelihood: str
     coverage: sp.csr_matrix | None = None
     standard: Standard | None = None
+    batch_weight: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         """Return the number of cells."""

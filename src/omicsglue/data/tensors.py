@@ -81,6 +81,8 @@ class CellBatch:
     coverage
         How much of each entry was measured, B x features: entries that are not in it are missing, whatever
         ``counts`` holds there. ``None`` where everything was measured.
+    batch_weight
+        Weight in the alignment of batches, mean 1 over each batch, shape ``(B,)``; ``None`` counts all alike.
     """
 
     counts: SparseRows
@@ -90,6 +92,7 @@ class CellBatch:
     weight: Tensor
     label: Tensor
     coverage: SparseRows | None = None
+    batch_weight: Tensor | None = None
 
     def to(self, device: torch.device) -> CellBatch:
         """Return the same cells on another device."""

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 import torch
 
 from omicsglue.data import checks
+from omicsglue.data.groups import aligned_modalities, membership, shared_batches
 from omicsglue.data.modality import ModalityData
 from omicsglue.graph.guidance import GuidanceGraph
 from omicsglue.nn.decoders import DataDecoder
@@ -46,6 +47,9 @@ def build_network(
         Seed of the weights.
     """
     hidden = Hidden(config.width, config.depth, config.dropout)
+    batches = {name: data.batches for name, data in modalities.items()}
+    shared = shared_batches(batches) if config.shared_batches else ()
+    aligned = aligned_modalities(batches, config.align_batches)
     matrix, degree = adjacency(graph.source, graph.target, graph.weight, graph.sign, graph.n_vertices)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # the CPU's alone: torch.manual_seed reaches every device
@@ -57,8 +61,16 @@ def build_network(
             {name: DataDecoder(data.likelihood, feature_profile(data)) for name, data in modalities.items()},
             GraphEncoder(matrix, degree, config.dim),
             {name: torch.from_numpy(graph.index(data.features)) for name, data in modalities.items()},
-            Discriminator(config.dim, len(modalities), hidden),
+            Discriminator(config.dim + len(shared), len(modalities), hidden),
             types=types,
+            shared={
+                name: torch.from_numpy(membership(data.batches, shared)) for name, data in modalities.items()
+            }
+            if shared
+            else None,
+            batch_discriminators={
+                name: Discriminator(config.dim, len(modalities[name].batches), hidden) for name in aligned
+            },
         )
 
 

@@ -29,13 +29,20 @@ class NetworkConfig:
     dim
         Dimensions D of the embedding.
     width, depth, dropout
-        Hidden layers of the data encoders and of the discriminator.
+        Hidden layers of the data encoders and of the discriminators.
+    shared_batches
+        Whether the discriminator is told the batch of a cell, so that modalities are compared within the
+        batches that they share.
+    align_batches
+        Modalities whose batches are aligned with each other; ``("all",)`` for all that have several.
     """
 
     dim: int = 50
     width: int = 256
     depth: int = 2
     dropout: float = 0.2
+    shared_batches: bool = False
+    align_batches: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,8 @@ class NetworkOutput(NamedTuple):
         Classifier's log-odds, ``(cells of all modalities, types)``; ``None`` where no cell types are known.
     compute
         Compiled kernels with which the pass was run, if any.
+    batch_logits
+        Log-odds of the batch for each modality whose batches are aligned, ``(B, batches)``.
     """
 
     u: dict[str, Draw]
@@ -88,6 +97,7 @@ class NetworkOutput(NamedTuple):
     modality_logits: Tensor
     label_logits: Tensor | None
     compute: Compute | None = None
+    batch_logits: dict[str, Tensor] | None = None
 
 
 class Network(nn.Module):
@@ -105,6 +115,11 @@ class Network(nn.Module):
         Tells modalities apart.
     types
         Number of known cell types, for the classifier; 0 leaves it out.
+    shared
+        Which shared batch each batch of a modality is, ``(batches, S)``, where the discriminator sees it
+        beside the embedding; a batch that is not shared has a row of zeros.
+    batch_discriminators
+        Tell the batches of a modality apart, where they are aligned.
     """
 
     def __init__(
@@ -116,12 +131,18 @@ class Network(nn.Module):
         discriminator: Discriminator,
         *,
         types: int = 0,
+        shared: Mapping[str, Tensor] | None = None,
+        batch_discriminators: Mapping[str, Discriminator] | None = None,
     ) -> None:
         super().__init__()
         self.encoders = nn.ModuleDict(encoders)
         self.decoders = nn.ModuleDict(decoders)
         self.graph = graph
         self.discriminator = discriminator
+        self.batch_discriminators = nn.ModuleDict(batch_discriminators or {})
+        self.shares_batches = shared is not None
+        for name, rows in (shared or {}).items():
+            self.register_buffer(f"shared_{name}", rows, persistent=False)
         self.classifier = nn.Linear(graph.table.shape[1], types) if types else None
         for name, index in vertices.items():
             self.register_buffer(f"vertices_{name}", index, persistent=False)
@@ -141,7 +162,9 @@ class Network(nn.Module):
             return dict(zip(index, torch.split(v, sizes), strict=True))
         return {name: v.index_select(0, rows) for name, rows in index.items()}
 
-    def forward(self, batch: Batch, conduct: Conduct, reversal: float = 0.0) -> NetworkOutput:
+    def forward(
+        self, batch: Batch, conduct: Conduct, reversal: float = 0.0, batch_reversal: float = 0.0
+    ) -> NetworkOutput:
         """Compute everything that the objective needs, in one pass for both players.
 
         Parameters
@@ -152,6 +175,8 @@ class Network(nn.Module):
             Randomness and kernels of the pass.
         reversal
             Strength at which the discriminator's gradient is turned against the encoders.
+        batch_reversal
+            The same of the discriminators of batches.
         """
         random, compute = conduct.random, conduct.compute
         v = self.graph.draw(random, compute)
@@ -170,9 +195,15 @@ class Network(nn.Module):
             v=v,
             nll=nll,
             edge_logits=edge_logits(v.value, edges.source, edges.target, edges.sign, compute),
-            modality_logits=self._discriminate(reverse_gradient(means, reversal), conduct),
+            modality_logits=self._discriminate(reverse_gradient(means, reversal), conduct, batch),
             label_logits=self.classifier(means) if self.classifier is not None else None,
             compute=compute,
+            batch_logits={
+                name: judge(
+                    _noisy(reverse_gradient(encoded[name].mean, batch_reversal), conduct), random, compute
+                )
+                for name, judge in self.batch_discriminators.items()
+            },
         )
 
     def _encode(self, inputs: Mapping[str, Tensor], conduct: Conduct) -> dict[str, Encoded]:
@@ -186,9 +217,18 @@ class Network(nn.Module):
         cells, decoder = batch.cells[name], cast(DataDecoder, self.decoders[name])
         return decoder.nll(u, v, cells, torch.full_like(cells.library, 1 / len(u)), compute)
 
-    def _discriminate(self, u: Tensor, conduct: Conduct) -> Tensor:
-        if conduct.random is not None and conduct.noise > 0:
-            spread = u.detach().std(0) * conduct.noise
-            u = u + conduct.random.normal(u) * spread
+    def _discriminate(self, u: Tensor, conduct: Conduct, batch: Batch) -> Tensor:
+        u = _noisy(u, conduct)
+        if self.shares_batches:
+            of = [self.get_buffer(f"shared_{name}")[cells.batch] for name, cells in batch.cells.items()]
+            u = torch.cat([u, torch.cat(of).to(u.dtype)], dim=1)
         out: Tensor = self.discriminator(u, conduct.random, conduct.compute)
         return out
+
+
+def _noisy(u: Tensor, conduct: Conduct) -> Tensor:
+    """Return embeddings with noise in units of their spread, where the pass is to have some."""
+    if conduct.random is None or conduct.noise <= 0:
+        return u
+    spread = u.detach().std(0) * conduct.noise
+    return u + conduct.random.normal(u) * spread

@@ -29,6 +29,7 @@ BY_MODALITY: Final = (
 KINDS: Final = ("genes", "regions", "proteins")
 PAIRINGS: Final = ("obs_names", "none")
 LIKELIHOOD: Final = "nb"
+ALL: Final = "all"
 RULES: Final = ("combined", "gene_body", "promoter")
 _PROMOTER: Final = 2000  # bases
 
@@ -55,7 +56,8 @@ class IntegrateOptions:
     ----------
     likelihood, layer, representation, batch_key, label_key, coverage, sign
         By modality; what is not named takes its default (``nb``, ``X``, computed, none, none, none or, for
-        ``betabinomial``, ``coverage``, +1).
+        ``betabinomial``, ``coverage``, +1). A batch key may name several columns, with commas between them or
+        in a list.
     kind
         By modality what its features are, ``genes``, ``regions`` (of the genome) or ``proteins``; told from
         the data where not given.
@@ -68,6 +70,11 @@ class IntegrateOptions:
         Weight of the known cell types in training; that of the recipe by default, 0 for none.
     label_neighbours
         Nearest labelled cells that must bear out a label for it to count; 0 trusts all labels, 20 by default.
+    shared_batches
+        Compare modalities within the batches that they share: the discriminator is told the batch of a cell.
+    align_batches
+        Modalities whose batches are aligned with each other, with commas between them or in a list, or
+        ``"all"``.
     pairing
         Whether cells of one name in two modalities are one cell (``"obs_names"``) or not (``"none"``); kept
         in the record, where the scores look it up. Training does not use it.
@@ -104,6 +111,8 @@ class IntegrateOptions:
     unknown_labels: tuple[str, ...] = ()
     label_weight: float | None = None
     label_neighbours: int | None = None
+    shared_batches: bool = False
+    align_batches: str | None = None
     pairing: str | None = None
     rule: str = "combined"
     promoter: int = _PROMOTER
@@ -146,6 +155,8 @@ class IntegrateOptions:
                 given[name] = _by_modality(name, given[name])
         if "protein_genes" in given:
             given["protein_genes"] = _protein_genes(given["protein_genes"])
+        if "align_batches" in given:
+            given["align_batches"] = _joined_names("align_batches", given["align_batches"])
         for name, least in _LEAST.items():
             if name in given:
                 given[name] = _whole(name, given[name], least)
@@ -166,6 +177,12 @@ class IntegrateOptions:
             )
         self._check_rule()
         self._check_labels()
+        if not isinstance(self.shared_batches, bool):
+            raise OptionError(
+                f"shared_batches is {self.shared_batches!r}",
+                where="--shared-batches",
+                remedy="give true or false",
+            )
         minutes = self.checkpoint_minutes
         if isinstance(minutes, bool) or not isinstance(minutes, Real) or not 0 <= minutes < math.inf:
             raise OptionError(
@@ -222,6 +239,37 @@ class IntegrateOptions:
                         remedy=f"name one of: {', '.join(known)}",
                     )
 
+        self._check_aligned(known)
+
+    def _check_aligned(self, known: list[str]) -> None:
+        """Check that modalities whose batches are to be aligned are there and have a batch key."""
+        if self.align_batches == ALL and ALL not in known:
+            if not self.batch_key:
+                raise OptionError(
+                    "no modality has a column of batches",
+                    where=flag("align_batches"),
+                    remedy="name the column, such as --batch-key rna=donor, or leave the option out",
+                )
+            return
+        for modality in self.aligned:
+            if modality not in known:
+                raise OptionError(
+                    f"it names the modality {modality!r}, which is not given{did_you_mean(modality, known)}",
+                    where=flag("align_batches"),
+                    remedy=f"name some of: {', '.join(known)}, or {ALL}",
+                )
+            if modality not in self.batch_key:
+                raise OptionError(
+                    f"{modality} has no column of batches to align",
+                    where=flag("align_batches"),
+                    remedy=f"name the column, such as --batch-key {modality}=donor, or leave {modality} out",
+                )
+
+    @property
+    def aligned(self) -> tuple[str, ...]:
+        """Names given for ``align_batches``."""
+        return tuple(self.align_batches.split(",")) if self.align_batches else ()
+
     def setup(self, name: str) -> ModalitySetup:
         """Return how a modality of this name enters the model, as far as options say so."""
         return ModalitySetup(
@@ -243,7 +291,8 @@ class IntegrateOptions:
             recipe = recipe.weighted(label=float(self.label_weight))
         if self.label_neighbours is not None:
             recipe = replace(recipe, label_neighbours=self.label_neighbours)
-        return recipe
+        network = replace(recipe.network, shared_batches=self.shared_batches, align_batches=self.aligned)
+        return replace(recipe, network=network)
 
     def seeds(self) -> dict[str, int | list[int]]:
         """Return the seed and, of an ensemble, the seeds of its members in the second stage."""
@@ -278,6 +327,11 @@ def _by_modality(option: str, value: object) -> dict[str, Any]:
             f"or {option}: {{rna: {example}}} in a file",
         )
     given = {str(name): entry for name, entry in value.items() if entry is not None}
+    if option == "batch_key":
+        given = {
+            name: _joined_names(option, entry) if isinstance(entry, list | tuple) else entry
+            for name, entry in given.items()
+        }
     if option == "sign":
         return {name: _sign(name, entry) for name, entry in given.items()}
     for name, entry in given.items():
@@ -318,6 +372,21 @@ def _names(value: object) -> tuple[str, ...]:
             f"it is {value!r}", where="--unknown-label", remedy="give labels as text, or a list of them"
         )
     return tuple(dict.fromkeys(str(name) for name in given))
+
+
+def _joined_names(option: str, value: object) -> str:
+    """Return names with commas between them, from such a text or a list."""
+    parts = [value] if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
+        raise OptionError(
+            f"it is {value!r}", where=flag(option), remedy="give names, as text in quotes or a list of them"
+        )
+    names = [name.strip() for part in parts for name in part.split(",")]
+    if not names or not all(names):
+        raise OptionError(
+            f"a name is missing in {value!r}", where=flag(option), remedy="write it as one,another"
+        )
+    return ",".join(dict.fromkeys(names))
 
 
 def _sign(modality: str, value: object) -> int:

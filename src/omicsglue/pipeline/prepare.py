@@ -11,6 +11,7 @@ import pandas as pd
 
 from omicsglue import graph as guidance
 from omicsglue.data import checks
+from omicsglue.data.groups import check_batch_options
 from omicsglue.data.inputs import read_modality
 from omicsglue.data.setup import write_setup
 from omicsglue.errors import GraphError, OptionError, examples
@@ -81,6 +82,12 @@ def read_inputs(modalities: Given, options: IntegrateOptions) -> dict[str, AnnDa
         checks.check_enough_cells(adata.n_obs, FEWEST_CELLS, where=name)
         setup = options.setup(name)
         checks.check_setup(adata, setup, name)
+    with quiet():  # the model will speak of them
+        batches = {
+            name: checks.batch_codes(adata, options.batch_key.get(name), None, name)[1]
+            for name, adata in read.items()
+        }
+        check_batch_options(batches, shared=options.shared_batches, align=options.aligned)
     return read
 
 

@@ -24,6 +24,7 @@ from omicsglue.data.matrices import iter_row_blocks, matrix_of
 from omicsglue.errors import OmicsGlueWarning, RunFolderError
 from omicsglue.graph import GuidanceGraph
 from omicsglue.io import sha256_of
+from omicsglue.keys import batch_columns
 from omicsglue.pipeline.options import IntegrateOptions
 
 if TYPE_CHECKING:
@@ -169,7 +170,8 @@ def digest(adata: AnnData, name: str, options: IntegrateOptions) -> str:
     if name in options.representation:
         dense = check_representation(adata, options.representation[name], where=name)
         total.update(dense.tobytes())
-    columns = [key[name] for key in (options.batch_key, options.label_key) if name in key]
+    columns = batch_columns(options.batch_key[name], adata.obs) if name in options.batch_key else []
+    columns += [options.label_key[name]] if name in options.label_key else []
     for table in (adata.obs[columns], adata.var):
         total.update(_bytes_of(table))
     return total.hexdigest()

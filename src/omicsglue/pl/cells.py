@@ -13,6 +13,7 @@ import pandas as pd
 from anndata import AnnData
 
 from omicsglue import keys
+from omicsglue.data.columns import batch_values
 from omicsglue.errors import InputError, examples
 from omicsglue.metrics.neighbours import neighbour_blocks
 from omicsglue.runs.folder import RunFolder
@@ -51,7 +52,8 @@ class JointCells:
         Parameters
         ----------
         key
-            Name of the column, ``"modality"``, or the column's name in each modality.
+            Name of the column, ``"modality"``, or the column's name in each modality; several columns with
+            commas between them are combined.
 
         Raises
         ------
@@ -61,7 +63,12 @@ class JointCells:
         if key == MODALITY:
             return pd.Series(self.modality)
         named = {name: key if isinstance(key, str) else key.get(name) for name in self.tables}
-        if not any(named[name] in table for name, table in self.tables.items()):
+        found = {
+            name: batch_values(table, column)
+            for name, table in self.tables.items()
+            if (column := named[name]) is not None
+        }
+        if all(each is None for each in found.values()):
             known = dict.fromkeys(str(column) for table in self.tables.values() for column in table)
             raise InputError(
                 f"no modality has the obs column {key!r}",
@@ -69,7 +76,7 @@ class JointCells:
                 remedy=f"choose one of: {MODALITY}, {examples(known, 20)}",
             )
         parts = [
-            table[named[name]] if named[name] in table else pd.Series(np.nan, index=table.index, dtype=object)
+            pd.Series(np.nan, index=table.index, dtype=object) if (each := found.get(name)) is None else each
             for name, table in self.tables.items()
         ]
         if all(

@@ -19,6 +19,8 @@ from omicsglue.keys import HIGHLY_VARIABLE
 if TYPE_CHECKING:
     from anndata import AnnData
 
+_BATCH = "batch"
+
 
 def detection(adata: AnnData, layer: str | None = None) -> npt.NDArray[np.int64]:
     """Return in how many cells each feature is seen.
@@ -62,7 +64,7 @@ def select_features(
     layer
         Layer with the counts; ``None`` is ``X``.
     batch_key
-        ``obs`` column of batches in which features are ranked apart.
+        ``obs`` column of batches in which features are ranked apart; several with commas between them.
     min_cells
         Features seen in fewer cells are never selected.
 
@@ -81,12 +83,11 @@ def select_features(
         raise OptionError(
             f"n_top={n_top}, min_cells={min_cells}", where="select_features", remedy="give positive numbers"
         )
-    if batch_key is not None:
-        check_batch_key(adata, batch_key, where="select_features")
+    batches = None if batch_key is None else check_batch_key(adata, batch_key, where="select_features")
     selected = detection(adata, layer) >= max(min_cells, 1)
     if n_top is not None and selected.sum() > n_top:
         check_counts(adata, layer, where="select_features")
-        ranked = _ranked(adata, np.flatnonzero(selected), n_top, layer, batch_key)
+        ranked = _ranked(adata, np.flatnonzero(selected), n_top, layer, batches)
         selected = np.zeros(adata.n_vars, dtype=bool)
         selected[ranked] = True
     adata.var[HIGHLY_VARIABLE] = selected
@@ -94,20 +95,28 @@ def select_features(
 
 
 def _ranked(
-    adata: AnnData, candidates: npt.NDArray[np.int64], n_top: int, layer: str | None, batch_key: str | None
+    adata: AnnData,
+    candidates: npt.NDArray[np.int64],
+    n_top: int,
+    layer: str | None,
+    batches: pd.Categorical | None,
 ) -> npt.NDArray[np.int64]:
     import scanpy as sc
     from anndata import AnnData as Copy
 
     matrix = matrix_of(adata, layer, where="select_features")
     blocks = [sp.csr_matrix(block[:, candidates]) for _, block in iter_row_blocks(matrix)]
-    obs = adata.obs[[batch_key]].copy() if batch_key else None
+    obs = None if batches is None else pd.DataFrame({_BATCH: batches}, index=adata.obs_names)
     counts = Copy(sp.csr_matrix(sp.vstack(blocks), dtype=np.float32), obs=obs)
     counts = counts[np.asarray(counts.X.sum(axis=1)).ravel() > 0].copy()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = sc.experimental.pp.highly_variable_genes(
-            counts, n_top_genes=n_top, batch_key=batch_key, flavor="pearson_residuals", inplace=False
+            counts,
+            n_top_genes=n_top,
+            batch_key=None if batches is None else _BATCH,
+            flavor="pearson_residuals",
+            inplace=False,
         )
     assert isinstance(found, pd.DataFrame)
     return candidates[np.flatnonzero(found["highly_variable"].to_numpy())]

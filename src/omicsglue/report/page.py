@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from omicsglue.data.columns import batch_values
 from omicsglue.errors import OmicsGlueError
 from omicsglue.io import atomic_path
 from omicsglue.pl.cells import gather
@@ -169,7 +170,11 @@ def _usual(tables: Mapping[str, pd.DataFrame]) -> str | None:
 def _present(tables: Mapping[str, pd.DataFrame], key: Key | None) -> bool:
     if key is None:
         return False
-    return any((key if isinstance(key, str) else key.get(name)) in table for name, table in tables.items())
+    wanted = {name: key if isinstance(key, str) else key.get(name) for name in tables}
+    return any(
+        column is not None and batch_values(table, column) is not None
+        for table, column in zip(tables.values(), wanted.values(), strict=True)
+    )
 
 
 def _scores(

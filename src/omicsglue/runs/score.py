@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from omicsglue import keys, metrics
+from omicsglue.data.columns import batch_values
 from omicsglue.errors import InputError, OmicsGlueError, OptionError, examples
 from omicsglue.metrics.checks import as_matrix, same_columns
 from omicsglue.runs.folder import RunFolder
@@ -111,7 +112,8 @@ def score_run(
         Column of obs with cell types, one name for all modalities or a name for each. Cells without a label
         are left out of the scores that need one.
     batch_key
-        Column of obs with batches, likewise.
+        Column of obs with batches, likewise; several with commas between them. One modality that has it is
+        enough for `batch_ilisi_NAME`, the mixing of its own batches; `batch_ilisi` is that over all cells.
     ignore_labels
         Labels to be treated as missing, beside those of which the run was told that they mean so.
     max_cells
@@ -213,14 +215,14 @@ def read_cells(
         )
     labels = _columns(tables, label_key, "label_key")
     ignored = {"", *ignore_labels, *recorded_unknown(folder)}
-    batches = _columns(tables, batch_key, "batch_key")
+    batches = _batches(tables, batch_key)
     cells = [
         Cells(
             name=name,
             embedding=as_matrix(folder.embedding(name), f"obsm {keys.EMBEDDING} of {name}"),
             obs_names=table.index.astype(str),
             labels=_texts(table, labels.get(name), ignored),
-            batches=_texts(table, batches.get(name), ()),
+            batches=batches.get(name),
             representation=_representation(folder, name),
         )
         for name, table in tables.items()
@@ -231,7 +233,7 @@ def read_cells(
 
 
 def _columns(tables: Mapping[str, pd.DataFrame], key: Key | None, option: str) -> dict[str, str]:
-    """Return the column of each modality that has it; two modalities at least must."""
+    """Return the column of labels of each modality that has it; two modalities at least must."""
     if key is None:
         return {}
     wanted = dict.fromkeys(tables, key) if isinstance(key, str) else dict(key)
@@ -249,11 +251,29 @@ def _columns(tables: Mapping[str, pd.DataFrame], key: Key | None, option: str) -
     return found
 
 
+def _batches(tables: Mapping[str, pd.DataFrame], key: Key | None) -> dict[str, pd.Series[Any]]:
+    """Return the batches of each modality that has them, as text; one modality at least must."""
+    if key is None:
+        return {}
+    wanted = dict.fromkeys(tables, key) if isinstance(key, str) else dict(key)
+    values = {name: batch_values(table, wanted[name]) for name, table in tables.items() if wanted.get(name)}
+    found = {name: _as_text(each, ()) for name, each in values.items() if each is not None}
+    if not found:
+        there = "; ".join(f"{name} has {examples(table.columns, 20)}" for name, table in tables.items())
+        raise InputError(
+            f"no modality has the obs column {key!r}",
+            where="batch_key",
+            remedy=f"choose a column of batches, or leave the option out ({there})",
+        )
+    return found
+
+
 def _texts(table: pd.DataFrame, key: str | None, ignored: Collection[str]) -> pd.Series[Any] | None:
     """Return a column as text, with missing values where there is no label or one to be ignored."""
-    if key is None:
-        return None
-    values = table[key]
+    return None if key is None else _as_text(table[key], ignored)
+
+
+def _as_text(values: pd.Series[Any], ignored: Collection[str]) -> pd.Series[Any]:
     text = values.astype(str).astype(object)
     return text.where(values.notna() & ~text.isin(list(ignored)))
 
@@ -339,6 +359,9 @@ def _score_neighbours(sheet: _Sheet, a: Cells, b: Cells) -> None:
 
 
 def _score_batches(sheet: _Sheet, a: Cells, b: Cells, joint: npt.NDArray[np.float64]) -> None:
+    for each in (a, b):
+        if each.batches is not None:
+            _score_batches_of(sheet, each.name, each.embedding, each.batches)
     if a.batches is None or b.batches is None:
         return
     batches = pd.concat([a.batches, b.batches], ignore_index=True)
@@ -347,6 +370,14 @@ def _score_batches(sheet: _Sheet, a: Cells, b: Cells, joint: npt.NDArray[np.floa
         sheet.notes.append("batch_ilisi left out: no cell has a batch")
         return
     sheet.add("batch_ilisi", lambda: metrics.ilisi(joint[known], batches[known]))
+
+
+def _score_batches_of(
+    sheet: _Sheet, name: str, embedding: npt.NDArray[np.float64], batches: pd.Series[Any]
+) -> None:
+    known = batches.notna().to_numpy()
+    if len(batches[known].unique()) > 1:
+        sheet.add(f"batch_ilisi_{name}", lambda: metrics.ilisi(embedding[known], batches[known]))
 
 
 def _summarise(sheet: _Sheet) -> None:

@@ -14,7 +14,7 @@ import pandas as pd
 from omicsglue.errors import InputError, OptionError, examples
 from omicsglue.graph.guidance import GuidanceGraph
 from omicsglue.graph.rules import WINDOW, coordinates
-from omicsglue.keys import CHROM, EMBEDDING, END, KIND, SOURCE, START, STRAND, TARGET
+from omicsglue.keys import CHROM, EMBEDDING, END, KIND, SOURCE, START, STRAND, TARGET, batch_columns
 from omicsglue.tl.candidates import Candidates, candidate_pairs, rotations, strata
 from omicsglue.tl.profiles import fit_profiles, joint_axes
 from omicsglue.tl.selection import Prior, Problem, learn_prior, posterior
@@ -103,7 +103,7 @@ def regulatory_links(
     layers
         Layers with the counts of genes and elements; ``X`` by default.
     batch_keys
-        ``obs`` columns of experimental batches of the two modalities.
+        ``obs`` columns of experimental batches of the two modalities; several with commas between them.
     names
         Names of the two modalities, for messages and the column `modality`.
     coverage
@@ -252,7 +252,12 @@ def _counts(adata: AnnData, layer: str | None, features: pd.Index) -> npt.NDArra
 
 
 def _batch_codes(adata: AnnData, key: str | None) -> Ints | None:
-    return None if key is None else adata.obs[key].astype("category").cat.codes.to_numpy(dtype=np.int64)
+    if key is None:
+        return None
+    columns = batch_columns(key, adata.obs)
+    one = adata.obs[columns[0]].astype("category").cat.codes if len(columns) == 1 else None
+    codes = adata.obs.groupby(columns, observed=True).ngroup() if one is None else one
+    return np.asarray(codes, dtype=np.int64)
 
 
 def _guiding(graph: GuidanceGraph | None, guides: pd.DataFrame | None) -> pd.DataFrame | None:
@@ -331,9 +336,10 @@ def _check_keys(cells: _Cells, embeddings: Sequence[str]) -> None:
             raise InputError(
                 f"there is no layer {layer!r}", where=name, remedy=f"choose among: {examples(adata.layers)}"
             )
-        if batch is not None and batch not in adata.obs:
+        lacking = [] if batch is None else [c for c in batch_columns(batch, adata.obs) if c not in adata.obs]
+        if lacking:
             raise InputError(
-                f"obs has no column {batch!r}", where=name, remedy=f"choose among: {examples(adata.obs)}"
+                f"obs has no column {lacking[0]!r}", where=name, remedy=f"choose among: {examples(adata.obs)}"
             )
     if cells.coverage is not None and cells.coverage not in cells.elements.layers:
         raise InputError(

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -158,7 +157,7 @@ class Stage:
             group["lr"] = rate
         batch = self._draw().to(self.fabric.device)
         weights = self.config.weights
-        out = self.module(batch, self._conduct(), weights.align)
+        out = self.module(batch, self._conduct(), weights.align, weights.batch_align)
         breakdown = evaluate(out, batch, weights)
         self.optimizer.zero_grad()
         self._draw_ahead()
@@ -299,6 +298,7 @@ class Stage:
         tensors |= flatten("optimizer", optimizer_tensors(self.optimizer))
         tensors |= flatten("order", {k: torch.from_numpy(v) for k, v in order.items()})
         tensors |= flatten("weight", {k: torch.from_numpy(v.weight) for k, v in self.data.modalities.items()})
+        tensors |= flatten("batch_weight", weights_of_batches(self.data))
         tensors["generator"] = self.generator.get_state()
         if self.sums is not None:
             tensors["sums"] = self.sums
@@ -330,6 +330,19 @@ class Stage:
         self.state = StageState(**state["counters"])
 
 
-def resume_weights(checkpoint: Checkpoint) -> dict[str, npt.NDArray[np.float32]]:
-    """Return the balancing weights with which the stage of a checkpoint was training."""
-    return {name: value.numpy() for name, value in unflatten("weight", checkpoint.tensors).items()}
+def weights_of_batches(data: StageData) -> dict[str, Tensor]:
+    """Return the weights of cells in the alignment of batches, of the modalities that have them."""
+    return {
+        name: torch.from_numpy(cells.batch_weight)
+        for name, cells in data.modalities.items()
+        if cells.batch_weight is not None
+    }
+
+
+def resumed(data: StageData, checkpoint: Checkpoint) -> StageData:
+    """Return the data with the balancing weights with which the stage of a checkpoint was training."""
+    of_modalities, of_batches = (
+        {name: value.numpy() for name, value in unflatten(prefix, checkpoint.tensors).items()}
+        for prefix in ("weight", "batch_weight")
+    )
+    return data.weighted(of_modalities, of_batches)

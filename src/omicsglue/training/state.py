@@ -16,6 +16,7 @@ from omicsglue.graph.guidance import GuidanceGraph
 from omicsglue.nn.network import Network
 
 Row = dict[str, float | int | str]
+Weights = Mapping[str, npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -103,9 +104,14 @@ class StageData:
         splits = {name: split_cells(len(data), fraction, rng) for name, data in modalities.items()}
         return cls(modalities, splits, graph)
 
-    def weighted(self, weights: Mapping[str, npt.NDArray[np.float32]]) -> StageData:
-        """Return the same data with other balancing weights."""
-        modalities = {name: replace(data, weight=weights[name]) for name, data in self.modalities.items()}
+    def weighted(self, weights: Weights, of_batches: Weights | None = None) -> StageData:
+        """Return the same data with other balancing weights of modalities, and of batches where given."""
+        modalities = {
+            name: replace(
+                data, weight=weights[name], batch_weight=(of_batches or {}).get(name, data.batch_weight)
+            )
+            for name, data in self.modalities.items()
+        }
         return replace(self, modalities=modalities)
 
     @property
