@@ -72,6 +72,8 @@ class SavedModel:
         The guidance graph.
     network
         The network's weights.
+    pairing
+        How paired cells were found, if training used them.
     """
 
     modalities: Mapping[str, SavedModality]
@@ -80,6 +82,7 @@ class SavedModel:
     outcome: Outcome
     graph: GuidanceGraph
     network: Mapping[str, Tensor]
+    pairing: str | None = None
 
 
 def write_model(folder: Path, model: SavedModel) -> None:
@@ -107,6 +110,7 @@ def write_model(folder: Path, model: SavedModel) -> None:
                 for name, known in model.modalities.items()
             },
             "labels": model.labels,
+            "pairing": model.pairing,
             "recipe": asdict(model.recipe),
             "history": model.outcome.history,
             "seconds": model.outcome.seconds,
@@ -171,6 +175,7 @@ def _parse(record: dict[str, Any], tensors: dict[str, Tensor]) -> SavedModel:
         outcome=Outcome(record["history"], weights, record["seconds"]),
         graph=GuidanceGraph(vertices=vertices, kind_names=tuple(record["edge_kinds"]), **edges),
         network=unflatten("network", tensors),
+        pairing=record.get("pairing"),
     )
 
 

@@ -56,10 +56,20 @@ def integrate(
         str | None,
         typer.Option(
             metavar="obs_names|none",
-            help="Whether cells of one name are one cell. For scores and report only: the training does not "
-            "use it. [default: obs_names where modalities share names]",
+            help="Whether cells of one name are one cell. For scores and report; training uses it with "
+            "--use-pairing only. [default: obs_names where modalities share names]",
         ),
     ] = None,
+    pairing_key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN", help="obs column of all modalities that pairs cells instead of names."
+        ),
+    ] = None,
+    use_pairing: Annotated[
+        bool,
+        typer.Option("--use-pairing", help="Let training use the pairs. [default: all cells as unpaired]"),
+    ] = False,
     sign: Annotated[
         Many, typer.Option(metavar="NAME=SIGN", help="Sign of its edges, 1 or -1. [default: 1]")
     ] = None,
@@ -121,6 +131,8 @@ def integrate(
         "label_key": named(label_key, "--label-key"),
         "sign": numbers(named(sign, "--sign"), "--sign", int),
         "pairing": pairing,
+        "pairing_key": pairing_key,
+        "use_pairing": use_pairing or None,
         "promoter": promoter,
         "window": window,
         "n_genes": n_genes,

@@ -53,6 +53,15 @@ class SparseRows:
         """Return the same rows on another device."""
         return _moved(self, device)
 
+    def take(self, rows: Tensor) -> SparseRows:
+        """Return some of the rows, by their positions, shape ``(n,)``."""
+        start = self.indptr[rows]
+        length = self.indptr[rows + 1] - start
+        indptr = torch.cat([length.new_zeros(1), length.cumsum(0)])
+        row = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), length)
+        entry = torch.arange(len(row), device=rows.device) + (start - indptr[:-1])[row]
+        return SparseRows(row, self.column[entry], self.value[entry], indptr, (len(rows), self.shape[1]))
+
     def dense(self) -> Tensor:
         """Return the rows as a dense matrix of shape ``shape``."""
         out = self.value.new_zeros(self.shape)
@@ -91,6 +100,19 @@ class CellBatch:
     label: Tensor
     coverage: SparseRows | None = None
 
+    def take(self, rows: Tensor) -> CellBatch:
+        """Return some of the cells, by their positions, shape ``(n,)``."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        taken = {
+            name: None
+            if value is None
+            else value.take(rows)
+            if isinstance(value, SparseRows)
+            else value[rows]
+            for name, value in values.items()
+        }
+        return CellBatch(**taken)
+
     def to(self, device: torch.device) -> CellBatch:
         """Return the same cells on another device."""
         return _moved(self, device)
@@ -122,12 +144,22 @@ class EdgeBatch:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one training step sees: cells of every modality, and edges."""
+    """What one training step sees: cells of every modality, and edges.
+
+    Attributes
+    ----------
+    cells, edges
+        The cells of each modality, and the edges.
+    joint
+        Where the same cell is in several modalities: for each of P joint cells its position in each of the K
+        modalities, -1 where it is not there, int64, shape ``(P, K)``. ``None`` where pairs are not used.
+    """
 
     cells: Mapping[str, CellBatch]
     edges: EdgeBatch
+    joint: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """Return the same batch on another device."""
         cells = {name: batch.to(device) for name, batch in self.cells.items()}
-        return Batch(cells, self.edges.to(device))
+        return Batch(cells, self.edges.to(device), None if self.joint is None else self.joint.to(device))

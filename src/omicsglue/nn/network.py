@@ -17,6 +17,7 @@ from omicsglue.nn.encoders import DataEncoder
 from omicsglue.nn.encoding import Encoded, encode_together
 from omicsglue.nn.graph_encoder import GraphEncoder, edge_logits
 from omicsglue.nn.layers import Draw
+from omicsglue.nn.pairs import NO_PAIRS, Paired, PairOutput, reconstruct_pairs
 from omicsglue.nn.randomness import Randomness
 
 
@@ -50,11 +51,14 @@ class Conduct:
         Standard deviation of the noise on the discriminator's input, in units of the embeddings' spread.
     compute
         Compiled kernels, where they serve.
+    paired
+        Which reconstructions of joint cells to compute, where the batch names some.
     """
 
     random: Randomness | None = None
     noise: float = 0.0
     compute: Compute | None = None
+    paired: Paired = NO_PAIRS
 
 
 class NetworkOutput(NamedTuple):
@@ -78,6 +82,8 @@ class NetworkOutput(NamedTuple):
         Classifier's log-odds, ``(cells of all modalities, types)``; ``None`` where no cell types are known.
     compute
         Compiled kernels with which the pass was run, if any.
+    pairs
+        Reconstructions of joint cells; ``None`` where the batch names none.
     """
 
     u: dict[str, Draw]
@@ -88,6 +94,7 @@ class NetworkOutput(NamedTuple):
     modality_logits: Tensor
     label_logits: Tensor | None
     compute: Compute | None = None
+    pairs: PairOutput | None = None
 
 
 class Network(nn.Module):
@@ -162,6 +169,11 @@ class Network(nn.Module):
             name: self._reconstruct(name, draw.value, features[name], batch, compute)
             for name, draw in u.items()
         }
+        pairs = None
+        if batch.joint is not None:
+            decoders = {name: cast(DataDecoder, self.decoders[name]) for name in u}
+            values = {name: draw.value for name, draw in u.items()}
+            pairs = reconstruct_pairs(decoders, values, features, batch, conduct.paired, compute)
         edges = batch.edges
         means = torch.cat([each.mean for each in encoded.values()])
         return NetworkOutput(
@@ -173,6 +185,7 @@ class Network(nn.Module):
             modality_logits=self._discriminate(reverse_gradient(means, reversal), conduct),
             label_logits=self.classifier(means) if self.classifier is not None else None,
             compute=compute,
+            pairs=pairs,
         )
 
     def _encode(self, inputs: Mapping[str, Tensor], conduct: Conduct) -> dict[str, Encoded]:

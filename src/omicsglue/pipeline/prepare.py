@@ -74,6 +74,8 @@ def read_inputs(modalities: Given, options: IntegrateOptions) -> dict[str, AnnDa
         checks.check_enough_cells(adata.n_obs, FEWEST_CELLS, where=name)
         setup = _setup(name, options, options.representation.get(name))
         checks.check_setup(adata, setup, name)
+        if options.pairing_key is not None:
+            checks.check_key(adata, "obs", options.pairing_key, where=name)
     return read
 
 

@@ -168,6 +168,7 @@ def digest(adata: AnnData, name: str, options: IntegrateOptions) -> str:
         dense = check_representation(adata, options.representation[name], where=name)
         total.update(dense.tobytes())
     columns = [key[name] for key in (options.batch_key, options.label_key) if name in key]
+    columns += [options.pairing_key] if options.pairing_key is not None else []
     for table in (adata.obs[columns], adata.var):
         total.update(_bytes_of(table))
     return total.hexdigest()
