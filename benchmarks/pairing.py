@@ -5,9 +5,9 @@ r"""How integration gains from paired cells: the share of cells that training kn
 Simulated cells with the counts of SNARE-seq. A fifth of them is kept out of training altogether; of the
 others a share has a value in the column by which cells are paired. Each run prints one JSON line with FOSCTTM
 of three kinds of cells: ``unseen`` (kept out), ``unpaired`` (trained on, but not as pairs) and ``paired``
-(trained on as pairs); and the accuracy of cell types transferred from RNA to ATAC for all cells of the training. ``--set``
-changes weights of the objective in both stages, such as ``cosine=0.1,joint=0``; ``--sparse`` leaves the cells
-that are not paired in one modality only, so that the data are a mosaic.
+(trained on as pairs); and the accuracy of cell types transferred from RNA to ATAC for all cells that were not
+kept out. ``--set`` changes weights of the objective in both stages, such as ``cosine=0.1,joint=0``;
+``--sparse`` leaves the cells that are not paired in one modality only, so that the data are a mosaic.
 """
 
 from __future__ import annotations

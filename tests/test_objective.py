@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,14 +16,19 @@ from omicsglue.data.tensors import Batch, CellBatch, EdgeBatch
 from omicsglue.nn.compute import Compute
 from omicsglue.nn.layers import DiagonalNormal, Draw
 from omicsglue.nn.network import NetworkOutput
+from omicsglue.nn.pairs import PairOutput
 from omicsglue.objective import (
+    TEMPERATURE,
     ObjectiveWeights,
     align_terms,
+    contrast_terms,
+    cosine_terms,
     data_terms,
     discrepancy_terms,
     evaluate,
     graph_terms,
     label_terms,
+    pair_terms,
 )
 
 CELLS = {"rna": 4, "atac": 6}
@@ -232,3 +238,71 @@ def test_more_negatives_do_not_outweigh_positives(out: NetworkOutput, batch: Bat
     expected = graph_terms(out, batch, WEIGHTS)[0].value
     found = graph_terms(out._replace(edge_logits=out.edge_logits[more]), Batch(batch.cells, many), WEIGHTS)
     torch.testing.assert_close(found[0].value, expected)
+
+
+# Joint cells: the first is in both modalities, and so are the last of RNA and the first but one of ATAC
+JOINT = torch.tensor([[0, 5], [3, 1]])
+
+
+def paired(batch: Batch) -> Batch:
+    return replace(batch, joint=JOINT)
+
+
+def in_pairs(out: NetworkOutput) -> tuple[np.ndarray, np.ndarray]:
+    means = [found.double().numpy() for found in out.means.values()]
+    return means[0][JOINT[:, 0]], means[1][JOINT[:, 1]]
+
+
+def test_reconstructions_of_joint_cells_are_per_feature(out: NetworkOutput, batch: Batch) -> None:
+    pairs = PairOutput({"rna": torch.tensor(10.0)}, {"rna": torch.tensor(15.0), "atac": torch.tensor(4.0)})
+    weights = replace(WEIGHTS, joint=0.1, cross=0.2)
+    terms = pair_terms(out._replace(pairs=pairs), paired(batch), weights)
+    found = {term.name: (term.value.item(), term.weight) for term in terms}
+    assert found == {
+        "joint_nll_rna": pytest.approx((10 / 5, 0.7 * 0.1)),
+        "cross_nll_rna": pytest.approx((15 / 5, 0.7 * 0.2)),
+        "cross_nll_atac": pytest.approx((4 / 8, 0.7 * 3 * 0.2)),
+    }
+
+
+def test_the_cosine_of_joint_cells_equals_the_definition(out: NetworkOutput, batch: Batch) -> None:
+    means = {name: found.double().requires_grad_() for name, found in out.means.items()}
+    (term,) = cosine_terms(out._replace(means=means), paired(batch), replace(WEIGHTS, cosine=0.3))
+    one, two = in_pairs(out)
+    centre = (one + two) / 2
+    cosines = [
+        (x @ c) / np.sqrt((x @ x) * (c @ c)) for side in (one, two) for x, c in zip(side, centre, strict=True)
+    ]
+    assert term.value.item() == pytest.approx(1 - np.mean(cosines), rel=1e-12)
+    assert (term.weight, term.autoencoder) == (0.3, False)
+    term.value.backward()
+    moved = {name: found.grad.abs().sum(1) > 0 for name, found in means.items()}
+    assert moved["rna"].tolist() == [True, False, False, True]
+    assert moved["atac"].tolist() == [False, True, False, False, False, True]
+
+
+def test_the_contrast_of_joint_cells_equals_the_definition(out: NetworkOutput, batch: Batch) -> None:
+    means = {name: found.double() for name, found in out.means.items()}
+    (term,) = contrast_terms(out._replace(means=means), paired(batch), replace(WEIGHTS, contrast=0.3))
+    unit = [(x / x.norm(dim=1, keepdim=True)).tolist() for x in means.values()]
+    losses = []
+    for one, two in JOINT.tolist():
+        for x, others, partner in ((unit[0][one], unit[1], two), (unit[1][two], unit[0], one)):
+            logits = [float(np.dot(x, y)) / TEMPERATURE for y in others]
+            losses.append(cross_entropy(logits, partner))
+    assert term.value.item() == pytest.approx(np.mean(losses), rel=1e-12)
+    assert term.weight == 0.3
+
+
+def test_terms_of_pairs_are_nothing_without_pairs_and_0_in_a_batch_that_has_none(
+    out: NetworkOutput, batch: Batch
+) -> None:
+    weights = replace(WEIGHTS, cosine=0.3, contrast=0.3)
+    assert [term.name for term in evaluate(out, batch, weights).terms] == [
+        term.name for term in evaluate(out, batch, WEIGHTS).terms
+    ]
+    none = replace(batch, joint=JOINT[:0])
+    for function in (cosine_terms, contrast_terms):
+        (term,) = function(out, none, weights)
+        assert term.value.item() == 0
+        assert function(out, paired(batch), replace(WEIGHTS, cosine=0, contrast=0)) == []

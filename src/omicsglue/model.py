@@ -26,7 +26,7 @@ from omicsglue.data.modality import (
 )
 from omicsglue.data.pairing import Pairing, pair_cells
 from omicsglue.data.setup import ModalitySetup, read_setup, write_setup
-from omicsglue.errors import ModelFileError, NotTrainedError, OptionError
+from omicsglue.errors import NotTrainedError, OptionError
 from omicsglue.graph import GuidanceGraph
 from omicsglue.graph import check as check_graph
 from omicsglue.modelfile import SavedModality, SavedModel, read_model, write_model
@@ -406,30 +406,11 @@ class GLUE:
         model.recipe, model.graph, model.labels = saved.recipe, saved.graph, saved.labels
         model.setups = {name: known.setup for name, known in saved.modalities.items()}
         model.pairing, model._pairs = saved.pairing, None
-        model._data = {}
-        for name, known in saved.modalities.items():
-            cells = resolve(
-                name,
-                modalities[name],
-                known.setup,
-                known.features,
-                batches=known.batches,
-                labels=saved.labels,
-            )
-            check_dimensions(cells.inputs, known.inputs, name)
-            model._data[name] = cells
+        model._data = saved.resolve(modalities)
         names = {name: modalities[name].var_names for name in saved.modalities}
         model.graph_report = check_graph(model.graph, names)
         model._build()
-        try:
-            model.network.load_state_dict(saved.network)
-        except RuntimeError as error:
-            raise ModelFileError(
-                "the weights do not fit the record of the model",
-                where=str(folder),
-                remedy="restore the folder from a copy, or train again",
-            ) from error
-        model.network.eval()
+        saved.restore(model.network, str(folder))
         model._outcome = saved.outcome
         return model
 

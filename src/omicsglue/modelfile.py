@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,16 +16,20 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from omicsglue.balancing import BalancingConfig
+from omicsglue.data.modality import ModalityData, check_dimensions, resolve
 from omicsglue.data.setup import ModalitySetup
 from omicsglue.errors import InputError, ModelFileError, OmicsGlueError, RunFolderError, examples
 from omicsglue.graph import GuidanceGraph
 from omicsglue.io import atomic_directory, sha256_of, write_json
-from omicsglue.nn.network import NetworkConfig
+from omicsglue.nn.network import Network, NetworkConfig
 from omicsglue.objective import ObjectiveWeights
 from omicsglue.recipe import Outcome, Recipe
 from omicsglue.training.checkpoint import flatten, unflatten
 from omicsglue.training.config import StageConfig
 from omicsglue.training.stopping import PlateauConfig
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 FORMAT = 1
 WEIGHTS, RECORD = "weights.safetensors", "model.json"
@@ -83,6 +87,45 @@ class SavedModel:
     graph: GuidanceGraph
     network: Mapping[str, Tensor]
     pairing: str | None = None
+
+    def resolve(self, modalities: Mapping[str, AnnData]) -> dict[str, ModalityData]:
+        """Return cells as the model knows them.
+
+        Raises
+        ------
+        InputError
+            If the data lack a feature that the model knows, or its representation has other dimensions.
+        """
+        found = {}
+        for name, known in self.modalities.items():
+            found[name] = resolve(
+                name,
+                modalities[name],
+                known.setup,
+                known.features,
+                batches=known.batches,
+                labels=self.labels,
+            )
+            check_dimensions(found[name].inputs, known.inputs, name)
+        return found
+
+    def restore(self, network: Network, where: str) -> None:
+        """Give a network the saved weights, and leave it ready to embed cells.
+
+        Raises
+        ------
+        ModelFileError
+            If the weights do not fit it.
+        """
+        try:
+            network.load_state_dict(self.network)
+        except RuntimeError as error:
+            raise ModelFileError(
+                "the weights do not fit the record of the model",
+                where=where,
+                remedy="restore the folder from a copy, or train again",
+            ) from error
+        network.eval()
 
 
 def write_model(folder: Path, model: SavedModel) -> None:

@@ -83,11 +83,11 @@ def split_together(
     pairing
         The joint cells.
     """
-    decided = np.full(pairing.count, -1, dtype=np.int64)  # 1 held out, 0 trains, -1 open
+    decided = np.full(pairing.count + 1, -1, dtype=np.int64)  # 1 held out, 0 trains, -1 open as the last
     splits = {}
     for name in sorted(cells, key=lambda name: -cells[name]):
         joint = pairing.joint[name]
-        fate = np.where(joint >= 0, decided[joint], -1)
+        fate = decided[joint]
         wanted = max(min(int(np.ceil(cells[name] * fraction)), cells[name] - 2), 0)
         free = rng.permutation(np.flatnonzero(fate < 0))
         fate[free] = 0
