@@ -1,12 +1,13 @@
 r"""How integration gains from paired cells: the share of cells that training knows as pairs goes from 0 to 1.
 
-    python benchmarks/pairing.py --cells 1000 --shares 0,0.05,0.1,0.25,0.5,1 --seeds 0
+    python benchmarks/pairing.py --cells 1500 --unseen 0.5 --shares 0,0.05,0.1,0.25,0.5,1 --seeds 0
 
-Simulated cells with the counts of SNARE-seq. A fifth of them is kept out of training altogether; of the
-others a share has a value in the column by which cells are paired. Each run prints one JSON line with FOSCTTM
+Simulated cells with the counts of SNARE-seq. Some of them (``--unseen``) are kept out of training altogether;
+of the others a share has a value in the column by which cells are paired. Each run prints one JSON line with FOSCTTM
 of three kinds of cells: ``unseen`` (kept out), ``unpaired`` (trained on, but not as pairs) and ``paired``
 (trained on as pairs); and the accuracy of cell types transferred from RNA to ATAC for all cells that were not
-kept out. ``--set`` changes weights of the objective in both stages, such as ``cosine=0.1,joint=0``;
+kept out. ``--set`` changes weights of the objective in both stages, such as ``cosine=0.1,joint=0``, or in one
+(``train.cosine=0``), or the network (``network.dropout=0.5``);
 ``--sparse`` leaves the cells that are not paired in one modality only, so that the data are a mosaic.
 """
 
@@ -29,7 +30,6 @@ from omicsglue.recipe import Recipe
 from omicsglue.training.progress import Silent
 
 KEYS = {"rna": "X_pca", "atac": "X_lsi"}
-UNSEEN = 0.2
 
 
 def main() -> None:
@@ -54,6 +54,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--peaks", type=int, help="by default the preset's")
     parser.add_argument("--preset", default="snare")
     parser.add_argument("--types", type=int, default=5)
+    parser.add_argument("--unseen", type=float, default=0.2, help="share of the cells kept out of training")
     parser.add_argument("--shares", default="0,0.05,0.1,0.25,0.5,1")
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--set", action="append", default=[], help="weight=value[,weight=value...]")
@@ -92,7 +93,7 @@ def one(
     """Train with a share of the cells as pairs, and score."""
     cells = data["rna"].n_obs
     order = np.random.default_rng(seed).permutation(cells)
-    unseen, rest = np.split(order, [round(UNSEEN * cells)])
+    unseen, rest = np.split(order, [round(options.unseen * cells)])
     paired, unpaired = np.split(rest, [round(share * len(rest))])
     parts = {"rna": unpaired, "atac": unpaired}
     if options.sparse:
@@ -129,12 +130,16 @@ def embedded(model: og.GLUE, name: str, adata: ad.AnnData) -> npt.NDArray[np.flo
 def varied(recipe: Recipe, setting: str) -> Recipe:
     """Return the recipe with some weights changed in both stages."""
     given = dict(part.split("=") for part in setting.split(",") if part)
-    values = {name: float(value) for name, value in given.items()}
-    stages = {}
-    for name in ("pretrain", "train"):
-        stage = getattr(recipe, name)
-        stages[name] = replace(stage, weights=replace(stage.weights, **values))
-    return replace(recipe, **stages)
+    for name, value in given.items():
+        where, _, field = name.rpartition(".")
+        if where == "network":
+            recipe = replace(recipe, network=replace(recipe.network, **{field: float(value)}))
+            continue
+        for stage in (where,) if where else ("pretrain", "train"):
+            config = getattr(recipe, stage)
+            weights = replace(config.weights, **{field: float(value)})
+            recipe = replace(recipe, **{stage: replace(config, weights=weights)})
+    return recipe
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def test_every_option_of_the_interface_is_there() -> None:
     _, out, _ = spoken(["integrate", "--help"])
     options = (
         "modality annotation out graph config likelihood layer representation batch-key label-key pairing "
-        "sign window promoter n-genes max-epochs ensemble seed device devices threads resume overwrite quiet "
+        "pairing-key use-pairing sign window promoter n-genes max-epochs ensemble seed device devices threads resume overwrite quiet "
         "json-logs checkpoint-minutes"
     )
     for option in options.split():

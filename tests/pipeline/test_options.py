@@ -33,6 +33,11 @@ from omicsglue.pipeline import IntegrateOptions
         ({"checkpoint_minutes": float("nan")}, "--checkpoint-minutes"),
         ({"checkpoint_minutes": "often"}, "--checkpoint-minutes"),
         ({"pairing": "barcode"}, "--pairing: there is no pairing 'barcode'"),
+        ({"pairing": "obs_names", "pairing_key": "barcode"}, "--pairing-key: cells are to be paired by"),
+        ({"pairing_key": {"rna": "barcode"}}, "--pairing-key: it is {'rna': 'barcode'}"),
+        ({"pairing_key": ""}, "--pairing-key"),
+        ({"use_pairing": "yes"}, "--use-pairing: use_pairing is 'yes'"),
+        ({"use_pairing": True, "pairing": "none"}, "--use-pairing: training is to use pairs"),
         ({"sign": {"atac": 0}}, "--sign: the sign of atac is 0"),
         ({"sign": {"atac": True}}, "--sign"),
         ({"sign": -1}, "--sign: -1 names no modality"),
@@ -72,6 +77,22 @@ def test_seed_and_epochs_reach_the_recipe() -> None:
     assert recipe.seed == 7
     assert recipe.pretrain.max_epochs == recipe.train.max_epochs == 3
     assert IntegrateOptions().recipe(150).train.max_epochs is None
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, None),
+        ({"pairing": "obs_names"}, None),
+        ({"pairing_key": "barcode"}, None),
+        ({"use_pairing": False}, None),
+        ({"use_pairing": True}, "obs_names"),
+        ({"use_pairing": True, "pairing": "obs_names"}, "obs_names"),
+        ({"use_pairing": True, "pairing_key": "barcode"}, "barcode"),
+    ],
+)
+def test_training_uses_pairs_only_where_it_is_told_to(values: dict[str, Any], expected: str | None) -> None:
+    assert IntegrateOptions.from_values(values).trained_pairing == expected
 
 
 def test_an_ensemble_has_a_seed_for_each_member() -> None:

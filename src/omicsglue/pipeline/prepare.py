@@ -12,6 +12,7 @@ import pandas as pd
 from omicsglue import graph as guidance
 from omicsglue.data import checks
 from omicsglue.data.inputs import read_modality
+from omicsglue.data.pairing import pair_cells
 from omicsglue.data.setup import ModalitySetup, write_setup
 from omicsglue.errors import GraphError, OptionError, examples
 from omicsglue.genome import MatchReport, has_coordinates, read_annotation
@@ -76,6 +77,9 @@ def read_inputs(modalities: Given, options: IntegrateOptions) -> dict[str, AnnDa
         checks.check_setup(adata, setup, name)
         if options.pairing_key is not None:
             checks.check_key(adata, "obs", options.pairing_key, where=name)
+    if options.trained_pairing is not None:
+        with quiet():  # the model says it again
+            pair_cells(read, options.trained_pairing)
     return read
 
 
