@@ -2,13 +2,13 @@ r"""How integration gains from paired cells: the share of cells that training kn
 
     python benchmarks/pairing.py --cells 1500 --unseen 0.5 --shares 0,0.05,0.1,0.25,0.5,1 --seeds 0
 
-Simulated cells with the counts of SNARE-seq. Some of them (``--unseen``) are kept out of training altogether;
-of the others a share has a value in the column by which cells are paired. Each run prints one JSON line with FOSCTTM
-of three kinds of cells: ``unseen`` (kept out), ``unpaired`` (trained on, but not as pairs) and ``paired``
-(trained on as pairs); and the accuracy of cell types transferred from RNA to ATAC for all cells that were not
-kept out. ``--set`` changes weights of the objective in both stages, such as ``cosine=0.1,joint=0``, or in one
-(``train.cosine=0``), or the network (``network.dropout=0.5``);
-``--sparse`` leaves the cells that are not paired in one modality only, so that the data are a mosaic.
+Simulated cells with the counts of SNARE-seq. Some of them (``--unseen``) are kept out of training
+altogether; of the others a share has a value in the column by which cells are paired. Each run prints one
+JSON line with FOSCTTM of three kinds of cells: ``unseen`` (kept out), ``unpaired`` (trained on, but not as
+pairs) and ``paired`` (trained on as pairs); and the accuracy of cell types transferred from RNA to ATAC for
+all cells that were not kept out. ``--set`` changes weights of the objective in both stages, such as
+``cosine=0.1,joint=0``, or in one (``train.cosine=0``), or the network (``network.dropout=0.5``); ``--sparse``
+measures the cells that are not paired in one modality only, so that the data are a mosaic.
 """
 
 from __future__ import annotations

@@ -18,10 +18,8 @@ from omicsglue.nn.layers import DiagonalNormal, Draw
 from omicsglue.nn.network import NetworkOutput
 from omicsglue.nn.pairs import PairOutput
 from omicsglue.objective import (
-    TEMPERATURE,
     ObjectiveWeights,
     align_terms,
-    contrast_terms,
     cosine_terms,
     data_terms,
     discrepancy_terms,
@@ -281,28 +279,13 @@ def test_the_cosine_of_joint_cells_equals_the_definition(out: NetworkOutput, bat
     assert moved["atac"].tolist() == [False, True, False, False, False, True]
 
 
-def test_the_contrast_of_joint_cells_equals_the_definition(out: NetworkOutput, batch: Batch) -> None:
-    means = {name: found.double() for name, found in out.means.items()}
-    (term,) = contrast_terms(out._replace(means=means), paired(batch), replace(WEIGHTS, contrast=0.3))
-    unit = [(x / x.norm(dim=1, keepdim=True)).tolist() for x in means.values()]
-    losses = []
-    for one, two in JOINT.tolist():
-        for x, others, partner in ((unit[0][one], unit[1], two), (unit[1][two], unit[0], one)):
-            logits = [float(np.dot(x, y)) / TEMPERATURE for y in others]
-            losses.append(cross_entropy(logits, partner))
-    assert term.value.item() == pytest.approx(np.mean(losses), rel=1e-12)
-    assert term.weight == 0.3
-
-
 def test_terms_of_pairs_are_nothing_without_pairs_and_0_in_a_batch_that_has_none(
     out: NetworkOutput, batch: Batch
 ) -> None:
-    weights = replace(WEIGHTS, cosine=0.3, contrast=0.3)
-    assert [term.name for term in evaluate(out, batch, weights).terms] == [
-        term.name for term in evaluate(out, batch, WEIGHTS).terms
-    ]
+    weights = replace(WEIGHTS, cosine=0.3)
+    assert "cosine" not in evaluate(out, batch, weights).names
+    assert cosine_terms(out, batch, weights) == pair_terms(out, batch, weights) == []
     none = replace(batch, joint=JOINT[:0])
-    for function in (cosine_terms, contrast_terms):
-        (term,) = function(out, none, weights)
-        assert term.value.item() == 0
-        assert function(out, paired(batch), replace(WEIGHTS, cosine=0, contrast=0)) == []
+    (term,) = cosine_terms(out, none, weights)
+    assert term.value.item() == 0
+    assert cosine_terms(out, paired(batch), replace(WEIGHTS, cosine=0)) == []

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import combinations, permutations
+from itertools import combinations
 from typing import Any
 
 import torch
@@ -21,7 +21,6 @@ from omicsglue.nn.compute import Compute, arrays
 from omicsglue.nn.network import NetworkOutput
 from omicsglue.nn.pairs import joint_mean
 
-TEMPERATURE = 0.1
 KERNEL_SCALES = (0.1, 0.3, 1.0, 3.0)  # of twice the total variance: the mean squared distance between cells
 
 
@@ -50,10 +49,6 @@ class ObjectiveWeights:
         their embeddings, and from their embedding in another modality; relative to ``data``.
     cosine
         Of such cells: weight of the angle between their embeddings and the mean of these.
-    tie
-        Of such cells: weight of the squared distance between their embeddings and the mean of these.
-    contrast
-        Of such cells: weight of telling their partners among all cells of the other modality.
     """
 
     data: float = 1.0
@@ -66,8 +61,6 @@ class ObjectiveWeights:
     joint: float = 0.02
     cross: float = 0.02
     cosine: float = 0.02
-    tie: float = 0.0
-    contrast: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -231,38 +224,6 @@ def cosine_terms(out: NetworkOutput, batch: Batch, weights: ObjectiveWeights) ->
     return [Term("cosine", value, weights.cosine, autoencoder=False)]
 
 
-def tie_terms(out: NetworkOutput, batch: Batch, weights: ObjectiveWeights) -> list[Term]:
-    """Squared distance of joint cells to their mean, in units of the variance of all cells."""
-    if batch.joint is None or not weights.tie:
-        return []
-    there = (batch.joint >= 0).T
-    centre = joint_mean(out.means, batch.joint)
-    spread = torch.cat(list(out.means.values())).detach().var(0, correction=0).sum()
-    apart = [
-        (means[at[here]] - centre[here]).square().sum(1)
-        for means, at, here in zip(out.means.values(), batch.joint.T, there, strict=True)
-    ]
-    value = torch.cat(apart).sum() / there.sum().clamp(min=1) / spread
-    return [Term("tie", value, weights.tie, autoencoder=False)]
-
-
-def contrast_terms(out: NetworkOutput, batch: Batch, weights: ObjectiveWeights) -> list[Term]:
-    """Cross entropy of finding a joint cell among all cells of another modality; nothing without pairs.
-
-    Cells are compared by the cosine of their embeddings over a temperature. Averaged over ordered pairs of
-    modalities. Source: van den Oord et al. 2018.
-    """
-    if batch.joint is None or not weights.contrast:
-        return []
-    unit = [functional.normalize(means) for means in out.means.values()]
-    losses = []
-    for one, other in permutations(range(len(unit)), 2):
-        both = batch.joint[(batch.joint[:, one] >= 0) & (batch.joint[:, other] >= 0)]
-        logits = unit[one][both[:, one]] @ unit[other].T / TEMPERATURE
-        losses.append(functional.cross_entropy(logits, both[:, other], reduction="sum") / max(len(both), 1))
-    return [Term("contrast", torch.stack(losses).mean(), weights.contrast, autoencoder=False)]
-
-
 TermFunction = Callable[[NetworkOutput, Batch, ObjectiveWeights], list[Term]]
 TERMS: tuple[TermFunction, ...] = (
     data_terms,
@@ -272,8 +233,6 @@ TERMS: tuple[TermFunction, ...] = (
     discrepancy_terms,
     pair_terms,
     cosine_terms,
-    tie_terms,
-    contrast_terms,
 )
 
 
