@@ -48,8 +48,8 @@ def test_every_option_of_the_interface_is_there() -> None:
     _, out, _ = spoken(["integrate", "--help"])
     options = (
         "modality annotation out graph config likelihood layer representation batch-key label-key pairing "
-        "pairing-key use-pairing sign window promoter n-genes max-epochs ensemble seed device devices threads "
-        "resume overwrite quiet json-logs checkpoint-minutes"
+        "pairing-key use-pairing sign window promoter n-genes max-epochs ensemble seed device devices "
+        "threads resume overwrite quiet json-logs checkpoint-minutes"
     )
     for option in options.split():
         assert f"--{option} " in out, option
