@@ -54,6 +54,10 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--peaks", type=int, help="by default the preset's")
     parser.add_argument("--preset", default="snare")
     parser.add_argument("--types", type=int, default=5)
+    parser.add_argument(
+        "--regulation", type=float, default=0.8, help="0: nothing near a gene is related to it"
+    )
+    parser.add_argument("--max-epochs", type=int, help="at most so many epochs in each stage")
     parser.add_argument("--unseen", type=float, default=0.2, help="share of the cells kept out of training")
     parser.add_argument("--shares", default="0,0.05,0.1,0.25,0.5,1")
     parser.add_argument("--seeds", default="0")
@@ -71,6 +75,7 @@ def prepared(options: argparse.Namespace, seed: int) -> tuple[dict[str, ad.AnnDa
         peaks=options.peaks,
         types=options.types,
         preset=options.preset,
+        regulation=options.regulation,
         seed=seed,
         coordinates=True,
     )
@@ -104,6 +109,7 @@ def one(
         names = adata.obs_names[paired]
         seen[name].obs["pair"] = seen[name].obs_names.where(seen[name].obs_names.isin(names), None)
     recipe = varied(Recipe.for_cells(max(adata.n_obs for adata in seen.values()), seed), setting)
+    recipe = recipe.limited(options.max_epochs)
     began = time.perf_counter()
     model = og.GLUE(seen, graph, recipe, pairing="pair" if share else None)
     model.train(device="cpu", threads=options.threads, reporter=Silent())
