@@ -111,7 +111,8 @@ def cell_keys(adata: AnnData, by: str, where: str) -> npt.NDArray[np.object_]:
         If the column is missing.
     """
     if by == OBS_NAMES:
-        return adata.obs_names.to_numpy(dtype=object)
+        names: npt.NDArray[np.object_] = adata.obs_names.to_numpy(dtype=object)
+        return names
     checks.check_key(adata, "obs", by, where=where)
     return key_texts(adata.obs[by])
 
@@ -135,9 +136,9 @@ def match_keys(found: Mapping[str, npt.NDArray[np.object_]], by: str = OBS_NAMES
     if shared.empty:
         raise _no_pairs(keys, by)
     joint = {}
-    for name, values in found.items():
-        number = shared.get_indexer(pd.Index(values))
-        number[pd.isna(values)] = -1
+    for name, texts in found.items():
+        number = shared.get_indexer(pd.Index(texts))
+        number[pd.isna(texts)] = -1
         joint[name] = number.astype(np.int64)
     _warn_of_few(joint, {name: len(values) for name, values in found.items()}, by)
     return Pairing(joint, len(shared))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -102,15 +102,12 @@ class CellBatch:
 
     def take(self, rows: Tensor) -> CellBatch:
         """Return some of the cells, by their positions, shape ``(n,)``."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        taken = {
-            name: None
-            if value is None
-            else value.take(rows)
-            if isinstance(value, SparseRows)
-            else value[rows]
-            for name, value in values.items()
-        }
+        taken: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            taken[field.name] = value.take(rows) if isinstance(value, SparseRows) else value
+            if isinstance(value, Tensor):
+                taken[field.name] = value[rows]
         return CellBatch(**taken)
 
     def to(self, device: torch.device) -> CellBatch:
