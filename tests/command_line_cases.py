@@ -449,6 +449,24 @@ CASES = [
         "unknown pairing", lambda: command("--pairing", "barcode"), ("--pairing", "'barcode'", "obs_names")
     ),
     CommandCase(
+        "pairing by names and by a column",
+        lambda: command("--pairing", "obs_names", "--pairing-key", "donor"),
+        ("--pairing-key", "donor"),
+    ),
+    CommandCase(
+        "missing column of pairs", lambda: command("--pairing-key", "barcode"), ("rna", "'barcode'", "donor")
+    ),
+    CommandCase(
+        "cells of one key in a modality",
+        lambda: command("--use-pairing", "--pairing-key", "donor"),
+        ("rna", "donor1", "donor0"),
+    ),
+    CommandCase(
+        "pairs that are not to be paired",
+        lambda: command("--use-pairing", "--pairing", "none"),
+        ("--use-pairing", "--pairing"),
+    ),
+    CommandCase(
         "--resume with --overwrite", lambda: command("--resume", "--overwrite"), ("--resume", "--overwrite")
     ),
     CommandCase("missing file of options", lambda: command("--config", "no.yaml"), ("no.yaml",)),

@@ -33,6 +33,7 @@ from omicsglue.data.groups import check_batch_options
 from omicsglue.data.inputs import read_modality
 from omicsglue.data.kinds import Kind
 from omicsglue.data.labels import check_types
+from omicsglue.data.pairing import pair_cells
 from omicsglue.data.setup import ModalitySetup
 from omicsglue.errors import OmicsGlueError, OmicsGlueWarning
 from omicsglue.pp.annotate import annotate_genes, annotate_peaks
@@ -206,6 +207,17 @@ def without(rows: int | slice, columns: int | slice) -> ad.AnnData:
     return annotated(values)
 
 
+def pair(rna: list[str], atac: list[str], *keys: list[int]) -> dict[str, ad.AnnData]:
+    columns = [{"key": values} for values in keys] or [{}, {}]
+    tables = [pd.DataFrame(each, index=names) for each, names in zip(columns, (rna, atac), strict=True)]
+    return {name: ad.AnnData(obs=obs) for name, obs in zip(("rna", "atac"), tables, strict=True)}
+
+
+def few_pairs() -> None:
+    names = [[f"{letter}{number}" for number in range(199)] + ["AAGG"] for letter in "rp"]
+    pair_cells(pair(*names))
+
+
 def shared_object() -> None:
     adata = annotated()
     checks.check_modalities({"rna": adata, "atac": adata})
@@ -298,6 +310,9 @@ CASES: dict[str, list[Case]] = {
             "the same feature name in two modalities",
             lambda: checks.check_modalities({"rna": annotated(), "adt": annotated()}),
         ),
+        Case("pairs: one key for two cells", lambda: pair_cells(pair(["a", "b"], ["b"], [5, 5], [5]), "key")),
+        Case("pairs: no name in common", lambda: pair_cells(pair(["AACC-1", "AAGG-1"], ["AACC", "TTGG"]))),
+        Case("pairs: few names in common", few_pairs),
         Case("fewer cells than a batch", lambda: checks.check_enough_cells(90, 128, where="rna")),
         Case("a single cell", lambda: checks.check_enough_cells(1, 128, where="rna")),
     ],

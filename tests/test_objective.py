@@ -16,15 +16,18 @@ from omicsglue.data.tensors import Batch, CellBatch, EdgeBatch
 from omicsglue.nn.compute import Compute
 from omicsglue.nn.layers import DiagonalNormal, Draw
 from omicsglue.nn.network import NetworkOutput
+from omicsglue.nn.pairs import PairOutput
 from omicsglue.objective import (
     ObjectiveWeights,
     align_terms,
     batch_terms,
+    cosine_terms,
     data_terms,
     discrepancy_terms,
     evaluate,
     graph_terms,
     label_terms,
+    pair_terms,
 )
 
 CELLS = {"rna": 4, "atac": 6}
@@ -302,3 +305,56 @@ def test_without_weights_all_cells_of_batches_count_alike(out: NetworkOutput, ba
 
 def test_nothing_is_asked_of_batches_that_are_not_aligned(out: NetworkOutput, batch: Batch) -> None:
     assert batch_terms(out, batch, WEIGHTS) == []
+
+
+# Joint cells: the first is in both modalities, and so are the last of RNA and the first but one of ATAC
+JOINT = torch.tensor([[0, 5], [3, 1]])
+
+
+def paired(batch: Batch) -> Batch:
+    return replace(batch, joint=JOINT)
+
+
+def in_pairs(out: NetworkOutput) -> tuple[np.ndarray, np.ndarray]:
+    means = [found.double().numpy() for found in out.means.values()]
+    return means[0][JOINT[:, 0]], means[1][JOINT[:, 1]]
+
+
+def test_reconstructions_of_joint_cells_are_per_feature(out: NetworkOutput, batch: Batch) -> None:
+    pairs = PairOutput({"rna": torch.tensor(10.0)}, {"rna": torch.tensor(15.0), "atac": torch.tensor(4.0)})
+    weights = replace(WEIGHTS, joint=0.1, cross=0.2)
+    terms = pair_terms(out._replace(pairs=pairs), paired(batch), weights)
+    found = {term.name: (term.value.item(), term.weight) for term in terms}
+    assert found == {
+        "joint_nll_rna": pytest.approx((10 / 5, 0.7 * 0.1)),
+        "cross_nll_rna": pytest.approx((15 / 5, 0.7 * 0.2)),
+        "cross_nll_atac": pytest.approx((4 / 8, 0.7 * 3 * 0.2)),
+    }
+
+
+def test_the_cosine_of_joint_cells_equals_the_definition(out: NetworkOutput, batch: Batch) -> None:
+    means = {name: found.double().requires_grad_() for name, found in out.means.items()}
+    (term,) = cosine_terms(out._replace(means=means), paired(batch), replace(WEIGHTS, cosine=0.3))
+    one, two = in_pairs(out)
+    centre = (one + two) / 2
+    cosines = [
+        (x @ c) / np.sqrt((x @ x) * (c @ c)) for side in (one, two) for x, c in zip(side, centre, strict=True)
+    ]
+    assert term.value.item() == pytest.approx(1 - np.mean(cosines), rel=1e-12)
+    assert (term.weight, term.autoencoder) == (0.3, False)
+    term.value.backward()
+    moved = {name: found.grad.abs().sum(1) > 0 for name, found in means.items()}
+    assert moved["rna"].tolist() == [True, False, False, True]
+    assert moved["atac"].tolist() == [False, True, False, False, False, True]
+
+
+def test_terms_of_pairs_are_nothing_without_pairs_and_0_in_a_batch_that_has_none(
+    out: NetworkOutput, batch: Batch
+) -> None:
+    weights = replace(WEIGHTS, cosine=0.3)
+    assert "cosine" not in evaluate(out, batch, weights).names
+    assert cosine_terms(out, batch, weights) == pair_terms(out, batch, weights) == []
+    none = replace(batch, joint=JOINT[:0])
+    (term,) = cosine_terms(out, none, weights)
+    assert term.value.item() == 0
+    assert cosine_terms(out, paired(batch), replace(WEIGHTS, cosine=0)) == []

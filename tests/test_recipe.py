@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from omicsglue.data.modality import ModalityData, resolve
+from omicsglue.data.pairing import Pairing, match_keys
 from omicsglue.data.setup import read_setup
 from omicsglue.errors import OptionError
 from omicsglue.graph import GuidanceGraph
@@ -62,8 +63,10 @@ def data(small_pair: dict[str, AnnData], graph: GuidanceGraph) -> Modalities:
 class Run:
     """Follows a recipe on a fresh network, and stops where it is told to."""
 
-    def __init__(self, data: Modalities, graph: GuidanceGraph, recipe: Recipe) -> None:
-        self.data, self.graph, self.recipe = data, graph, recipe
+    def __init__(
+        self, data: Modalities, graph: GuidanceGraph, recipe: Recipe, pairing: Pairing | None = None
+    ) -> None:
+        self.data, self.graph, self.recipe, self.pairing = data, graph, recipe, pairing
         self.network: Network = build_network(data, graph, NETWORK, types=0, seed=recipe.seed)
         self.saved: Path | None = None
 
@@ -91,7 +94,19 @@ class Run:
             on_step=on_step,
             resume=resume,
             pretrained=pretrained,
+            pairing=self.pairing,
         )
+
+
+@pytest.fixture(scope="module")
+def pairing(data: Modalities) -> Pairing:
+    """Two thirds of the cells are joint cells."""
+    return match_keys(
+        {
+            "rna": data["rna"].cells,
+            "atac": np.where(np.arange(len(data["atac"])) % 3, data["atac"].cells, None),
+        }
+    )
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +188,28 @@ def test_a_run_resumed_twice_equals_an_uninterrupted_one(
         saved = load_checkpoint(run.saved)
     last = Run(data, graph, RECIPE)
     assert_same(whole, (last, last(resume=saved)))
+
+
+@pytest.mark.parametrize("stop", [("pretrain", 7), ("train", 5), ("train", 12)])
+def test_a_run_with_pairs_resumes_bit_for_bit(
+    data: Modalities,
+    graph: GuidanceGraph,
+    pairing: Pairing,
+    whole: tuple[Run, Outcome],
+    tmp_path: Path,
+    stop: tuple[str, int],
+) -> None:
+    run = Run(data, graph, RECIPE, pairing)
+    uninterrupted = run, run()
+    first = Run(data, graph, RECIPE, pairing)
+    with pytest.raises(Stopped):
+        first(stop=stop, folder=tmp_path)
+    second = Run(data, graph, RECIPE, pairing)
+    assert_same(uninterrupted, (second, second(resume=load_checkpoint(first.saved))))
+    assert not same_history(uninterrupted[1].history, whole[1].history)
+    row = uninterrupted[1].history[-1]
+    assert {"joint_nll_rna", "cross_nll_atac", "cosine", "val_joint_nll_atac", "val_cosine"} <= set(row)
+    assert all(row[name] > 0 for name in ("joint_nll_rna", "val_cross_nll_atac", "val_cosine"))
 
 
 def test_time_before_an_interruption_counts(data: Modalities, graph: GuidanceGraph, tmp_path: Path) -> None:
@@ -314,7 +351,7 @@ def test_embedding_in_blocks_equals_embedding_at_once(
     assert (at_once[1] > 0).all()
 
 
-def test_a_digest_tells_runs_apart(data: Modalities, graph: GuidanceGraph) -> None:
+def test_a_digest_tells_runs_apart(data: Modalities, graph: GuidanceGraph, pairing: Pairing) -> None:
     digest = run_digest(data, graph, RECIPE, "cpu")
     assert digest == run_digest(dict(data), graph, replace(RECIPE), "cpu")
     counts = data["rna"].counts.copy()
@@ -330,5 +367,7 @@ def test_a_digest_tells_runs_apart(data: Modalities, graph: GuidanceGraph) -> No
         run_digest(data, graph, replace(RECIPE, seed=1), "cpu"),
         run_digest(data, graph, RECIPE.limited(9), "cpu"),
         run_digest(data, graph, RECIPE, "cuda"),
+        run_digest(data, graph, RECIPE, "cpu", pairing),
+        run_digest(data, graph, RECIPE, "cpu", Pairing(dict(reversed(pairing.joint.items())), pairing.count)),
     ]
     assert len({digest, *others}) == len(others) + 1

@@ -25,12 +25,13 @@ from omicsglue.data.modality import (
     label_names,
     resolve,
 )
+from omicsglue.data.pairing import Pairing, pair_cells
 from omicsglue.data.setup import ModalitySetup, read_setup, write_setup
 from omicsglue.errors import NotTrainedError, OptionError
 from omicsglue.graph import GuidanceGraph
 from omicsglue.graph import check as check_graph
 from omicsglue.keys import joined_columns
-from omicsglue.modelfile import SavedModality, SavedModel, load_weights, read_model, write_model
+from omicsglue.modelfile import SavedModality, SavedModel, read_model, write_model
 from omicsglue.nn.build import build_network
 from omicsglue.nn.classifier import label_probabilities
 from omicsglue.recipe import Outcome, PretrainedStore, Recipe, embed, follow, run_digest
@@ -57,11 +58,16 @@ class GLUE:
         Guidance graph over features of all modalities. Features outside it are not modelled.
     recipe
         Settings; by default those of :meth:`Recipe.for_cells`.
+    pairing
+        How cells that were measured in several modalities are known, if training is to use them:
+        ``"obs_names"`` (cells of one name are one cell), or a column of ``obs`` that all modalities have
+        (cells of one value are one cell, cells without a value are unpaired). By default all cells are
+        treated as unpaired, whatever their names.
 
     Raises
     ------
     InputError
-        If a modality is not set up, or its data cannot be used.
+        If a modality is not set up, its data cannot be used, or pairs are asked for and there are none.
     GraphError
         If the graph does not fit the data.
 
@@ -77,7 +83,12 @@ class GLUE:
     """
 
     def __init__(
-        self, data: Mapping[str, AnnData] | MuData, graph: GuidanceGraph, recipe: Recipe | None = None
+        self,
+        data: Mapping[str, AnnData] | MuData,
+        graph: GuidanceGraph,
+        recipe: Recipe | None = None,
+        *,
+        pairing: str | None = None,
     ) -> None:
         modalities = as_modalities(data)
         self.recipe = recipe or Recipe.for_cells(max(adata.n_obs for adata in modalities.values()))
@@ -92,6 +103,8 @@ class GLUE:
             checks.check_enough_cells(adata.n_obs, self.recipe.batch_size, where=name)
         shape, batches = self.recipe.network, {name: cells.batches for name, cells in self._data.items()}
         check_batch_options(batches, shared=shape.shared_batches, align=shape.align_batches)
+        self.pairing = pairing
+        self._pairs: Pairing | None = None if pairing is None else pair_cells(modalities, pairing)
         self._build()
         self._outcome: Outcome | None = None
 
@@ -221,7 +234,10 @@ class GLUE:
                 "there is nothing to resume from", where="train", remedy="give the folder with checkpoints="
             )
         folder = Path(checkpoints) if checkpoints is not None else None
-        run = run_digest(self._data, self.graph, recipe, fabric.device.type) if folder is not None else ""
+        pairs = self._pairs_to_use()
+        run = ""
+        if folder is not None:
+            run = run_digest(self._data, self.graph, recipe, fabric.device.type, pairs)
         saved = checkpoint_to_follow(folder, run, resume=resume) if folder is not None else None
         speaker = reporter or LiveBar()
         self._outcome = None
@@ -238,6 +254,7 @@ class GLUE:
                     on_step=CheckpointKeeper(folder, signals, run, checkpoint_minutes),
                     resume=saved,
                     pretrained=pretrained,
+                    pairing=pairs,
                 )
         finally:
             if reporter is None:
@@ -393,7 +410,9 @@ class GLUE:
             for name, cells in self._data.items()
         }
         network = self.network.state_dict()
-        saved = SavedModel(known, self.labels, self.recipe, self._trained(), self.graph, network)
+        saved = SavedModel(
+            known, self.labels, self.recipe, self._trained(), self.graph, network, self.pairing
+        )
         write_model(Path(folder), saved)
 
     @classmethod
@@ -420,25 +439,24 @@ class GLUE:
         model = cls.__new__(cls)
         model.recipe, model.graph, model.labels = saved.recipe, saved.graph, saved.labels
         model.setups = {name: known.setup for name, known in saved.modalities.items()}
-        model._data = {}
-        for name, known in saved.modalities.items():
-            cells = resolve(
-                name,
-                modalities[name],
-                known.setup,
-                known.features,
-                batches=known.batches,
-                labels=saved.labels,
-            )
-            check_dimensions(cells.inputs, known.inputs, name)
-            model._data[name] = cells
+        model.pairing, model._pairs = saved.pairing, None
+        model._data = saved.resolve(modalities)
         names = {name: modalities[name].var_names for name in saved.modalities}
         model.graph_report = check_graph(model.graph, names)
         model._build()
-        load_weights(model.network, saved, Path(folder))
-        model.network.eval()
+        saved.restore(model.network, str(folder))
         model._outcome = saved.outcome
         return model
+
+    def _pairs_to_use(self) -> Pairing | None:
+        """Return the joint cells of training; a loaded model knows how they are found, but not which."""
+        if self.pairing is not None and self._pairs is None:
+            raise OptionError(
+                f"the model was trained with cells paired by {self.pairing}, and was loaded without them",
+                where="train",
+                remedy="make a new model with GLUE(data, graph, recipe, pairing=...) and train that",
+            )
+        return self._pairs
 
     def _trained(self) -> Outcome:
         if self._outcome is None:

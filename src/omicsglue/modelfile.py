@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from omicsglue.balancing import BalancingConfig
+from omicsglue.data.modality import ModalityData, check_dimensions, resolve
 from omicsglue.data.setup import ModalitySetup
 from omicsglue.errors import InputError, ModelFileError, OmicsGlueError, RunFolderError, examples
 from omicsglue.graph import GuidanceGraph
@@ -26,6 +27,9 @@ from omicsglue.recipe import Outcome, Recipe
 from omicsglue.training.checkpoint import flatten, unflatten
 from omicsglue.training.config import StageConfig
 from omicsglue.training.stopping import PlateauConfig
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 FORMAT = 1
 WEIGHTS, RECORD = "weights.safetensors", "model.json"
@@ -72,6 +76,8 @@ class SavedModel:
         The guidance graph.
     network
         The network's weights.
+    pairing
+        How paired cells were found, if training used them.
     """
 
     modalities: Mapping[str, SavedModality]
@@ -80,6 +86,46 @@ class SavedModel:
     outcome: Outcome
     graph: GuidanceGraph
     network: Mapping[str, Tensor]
+    pairing: str | None = None
+
+    def resolve(self, modalities: Mapping[str, AnnData]) -> dict[str, ModalityData]:
+        """Return cells as the model knows them.
+
+        Raises
+        ------
+        InputError
+            If the data lack a feature that the model knows, or its representation has other dimensions.
+        """
+        found = {}
+        for name, known in self.modalities.items():
+            found[name] = resolve(
+                name,
+                modalities[name],
+                known.setup,
+                known.features,
+                batches=known.batches,
+                labels=self.labels,
+            )
+            check_dimensions(found[name].inputs, known.inputs, name)
+        return found
+
+    def restore(self, network: Network, where: str) -> None:
+        """Give a network the saved weights, and leave it ready to embed cells.
+
+        Raises
+        ------
+        ModelFileError
+            If the weights do not fit it.
+        """
+        try:
+            network.load_state_dict(self.network)
+        except RuntimeError as error:
+            raise ModelFileError(
+                "the weights do not fit the record of the model",
+                where=where,
+                remedy="restore the folder from a copy, or train again",
+            ) from error
+        network.eval()
 
 
 def write_model(folder: Path, model: SavedModel) -> None:
@@ -109,6 +155,7 @@ def write_model(folder: Path, model: SavedModel) -> None:
                 for name, known in model.modalities.items()
             },
             "labels": model.labels,
+            "pairing": model.pairing,
             "recipe": asdict(model.recipe),
             "history": model.outcome.history,
             "seconds": model.outcome.seconds,
@@ -133,20 +180,6 @@ def read_model(folder: Path) -> SavedModel:
         return _parse(record, load_file(folder / WEIGHTS))
     except (SafetensorError, OmicsGlueError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(folder, f"the model cannot be read: {type(error).__name__} {error}") from error
-
-
-def load_weights(network: Network, saved: SavedModel, folder: Path) -> None:
-    """Give a network the weights of a saved model.
-
-    Raises
-    ------
-    ModelFileError
-        If they do not fit.
-    """
-    try:
-        network.load_state_dict(saved.network)
-    except RuntimeError as error:
-        raise _damaged(folder, "the weights do not fit the record of the model") from error
 
 
 def _read_record(folder: Path) -> dict[str, Any]:
@@ -190,6 +223,7 @@ def _parse(record: dict[str, Any], tensors: dict[str, Tensor]) -> SavedModel:
         outcome=Outcome(record["history"], weights, record["seconds"], of_batches),
         graph=GuidanceGraph(vertices=vertices, kind_names=tuple(record["edge_kinds"]), **edges),
         network=unflatten("network", tensors),
+        pairing=record.get("pairing"),
     )
 
 

@@ -19,6 +19,7 @@ from torch.nn import functional
 from omicsglue.data.tensors import Batch
 from omicsglue.nn.compute import Compute, arrays
 from omicsglue.nn.network import NetworkOutput
+from omicsglue.nn.pairs import joint_mean
 
 KERNEL_SCALES = (0.1, 0.3, 1.0, 3.0)  # of twice the total variance: the mean squared distance between cells
 
@@ -49,6 +50,11 @@ class ObjectiveWeights:
         labels matter alike. In between, wrong labels do little harm.
     batch_align, batch_discrepancy
         As `align` and `discrepancy`, between the batches of each modality whose batches are aligned.
+    joint, cross
+        Of cells that were measured in several modalities: weights of their reconstruction from the mean of
+        their embeddings, and from their embedding in another modality; relative to ``data``.
+    cosine
+        Of such cells: weight of the angle between their embeddings and the mean of these.
     """
 
     data: float = 1.0
@@ -61,6 +67,9 @@ class ObjectiveWeights:
     label_power: float = 0.0
     batch_align: float = 0.02
     batch_discrepancy: float = 0.02
+    joint: float = 0.02
+    cross: float = 0.02
+    cosine: float = 0.02
 
 
 @dataclass(frozen=True)
@@ -235,6 +244,36 @@ def label_terms(out: NetworkOutput, batch: Batch, weights: ObjectiveWeights) -> 
     return [Term("label", loss, weights.label, autoencoder=False)]
 
 
+def pair_terms(out: NetworkOutput, batch: Batch, weights: ObjectiveWeights) -> list[Term]:
+    """Reconstruction of joint cells from their mean embedding and from each other; nothing without pairs."""
+    if out.pairs is None:
+        return []
+    terms = []
+    for kind, found, weight in (
+        ("joint", out.pairs.joint, weights.joint),
+        ("cross", out.pairs.cross, weights.cross),
+    ):
+        for name, nll in found.items():
+            features = batch.cells[name].counts.shape[1]
+            factor = weights.data * (weights.modality or {}).get(name, 1.0)
+            terms.append(Term(f"{kind}_nll_{name}", nll / features, factor * weight))
+    return terms
+
+
+def cosine_terms(out: NetworkOutput, batch: Batch, weights: ObjectiveWeights) -> list[Term]:
+    """One minus the cosine between the embeddings of joint cells and their mean; nothing without pairs."""
+    if batch.joint is None or not weights.cosine:
+        return []
+    there = (batch.joint >= 0).T
+    centre = joint_mean(out.means, batch.joint)
+    apart = [
+        1 - functional.cosine_similarity(means[at[here]], centre[here])
+        for means, at, here in zip(out.means.values(), batch.joint.T, there, strict=True)
+    ]
+    value = torch.cat(apart).sum() / there.sum().clamp(min=1)
+    return [Term("cosine", value, weights.cosine, autoencoder=False)]
+
+
 TermFunction = Callable[[NetworkOutput, Batch, ObjectiveWeights], list[Term]]
 TERMS: tuple[TermFunction, ...] = (
     data_terms,
@@ -243,6 +282,8 @@ TERMS: tuple[TermFunction, ...] = (
     align_terms,
     discrepancy_terms,
     batch_terms,
+    pair_terms,
+    cosine_terms,
 )
 
 

@@ -25,6 +25,7 @@ from omicsglue.data.batches import passes
 from omicsglue.data.encoder_input import EncoderInput
 from omicsglue.data.labels import supported_labels
 from omicsglue.data.modality import ModalityData, dense_rows
+from omicsglue.data.pairing import Pairing
 from omicsglue.errors import OptionError
 from omicsglue.graph.guidance import GuidanceGraph
 from omicsglue.nn.network import Network, NetworkConfig
@@ -232,6 +233,7 @@ def follow(
     on_step: StepHook,
     resume: Checkpoint | None = None,
     pretrained: PretrainedStore | None = None,
+    pairing: Pairing | None = None,
 ) -> Outcome:
     """Train a network by the recipe, from the start or from a checkpoint.
 
@@ -254,6 +256,8 @@ def follow(
     pretrained
         If it holds pretrained weights, the second stage begins with them; otherwise those of this run are
         put there.
+    pairing
+        Joint cells, if training is to use them.
 
     Raises
     ------
@@ -263,7 +267,7 @@ def follow(
         If ``on_step`` says so.
     """
     modalities = _with_supported_labels(modalities, recipe.label_neighbours, reporter)
-    data = StageData.split(modalities, graph, recipe.validation, recipe.seed)
+    data = StageData.split(modalities, graph, recipe.validation, recipe.seed, pairing)
     engine = Engine.start(fabric, network)
     state = StageState()
     if resume is not None and resume.stage == TRAIN:
@@ -281,13 +285,17 @@ def follow(
 
 
 def run_digest(
-    modalities: Mapping[str, ModalityData], graph: GuidanceGraph, recipe: Recipe, device: str
+    modalities: Mapping[str, ModalityData],
+    graph: GuidanceGraph,
+    recipe: Recipe,
+    device: str,
+    pairing: Pairing | None = None,
 ) -> str:
     """Return a digest of all that decides the course of a run, by which its checkpoints are known again.
 
     Parameters
     ----------
-    modalities, graph, recipe
+    modalities, graph, recipe, pairing
         As for :func:`follow`.
     device
         Kind of device: random numbers differ between kinds.
@@ -304,6 +312,9 @@ def run_digest(
                 digest.update(np.ascontiguousarray(array).data)
         digest.update(cells.batch.data)
         digest.update(cells.label.data)
+    if pairing is not None:
+        for name, joint in pairing.joint.items():
+            digest.update(name.encode() + joint.tobytes())
     digest.update("\0".join(graph.vertices).encode())
     for edges in (graph.source, graph.target, graph.weight, graph.sign):
         digest.update(np.ascontiguousarray(edges).data)

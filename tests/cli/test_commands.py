@@ -48,8 +48,8 @@ def test_every_option_of_the_interface_is_there() -> None:
     _, out, _ = spoken(["integrate", "--help"])
     options = (
         "modality annotation out graph config likelihood layer representation batch-key shared-batches "
-        "align-batches label-key coverage kind protein-genes pairing unknown-label label-weight "
-        "label-neighbours rule "
+        "align-batches label-key coverage kind protein-genes pairing pairing-key use-pairing unknown-label "
+        "label-weight label-neighbours rule "
         "sign window promoter n-genes max-epochs ensemble seed device devices threads resume overwrite quiet "
         "json-logs checkpoint-minutes"
     )

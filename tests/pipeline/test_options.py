@@ -40,6 +40,11 @@ from omicsglue.pipeline import IntegrateOptions
         ({"label_neighbours": -1}, "--label-neighbours"),
         ({"unknown_labels": ["?"]}, "--unknown-label: it names ?, but no column of labels is given"),
         ({"unknown_labels": 5, "label_key": {"rna": "x"}}, "--unknown-label: it is 5"),
+        ({"pairing": "obs_names", "pairing_key": "barcode"}, "--pairing-key: cells are to be paired by"),
+        ({"pairing_key": {"rna": "barcode"}}, "--pairing-key: it is {'rna': 'barcode'}"),
+        ({"pairing_key": ""}, "--pairing-key"),
+        ({"use_pairing": "yes"}, "--use-pairing: use_pairing is 'yes'"),
+        ({"use_pairing": True, "pairing": "none"}, "--use-pairing: training is to use pairs"),
         ({"sign": {"atac": 0}}, "--sign: the sign of atac is 0"),
         ({"sign": {"atac": True}}, "--sign"),
         ({"sign": -1}, "--sign: -1 names no modality"),
@@ -100,6 +105,22 @@ def test_unknown_labels_are_one_text_or_several() -> None:
         options = IntegrateOptions.from_values({"unknown_labels": given, "label_key": {"rna": "x"}})
         assert options.unknown_labels == ("no type",)
     assert options.record(["rna"])["unknown_labels"] == ["no type"]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, None),
+        ({"pairing": "obs_names"}, None),
+        ({"pairing_key": "barcode"}, None),
+        ({"use_pairing": False}, None),
+        ({"use_pairing": True}, "obs_names"),
+        ({"use_pairing": True, "pairing": "obs_names"}, "obs_names"),
+        ({"use_pairing": True, "pairing_key": "barcode"}, "barcode"),
+    ],
+)
+def test_training_uses_pairs_only_where_it_is_told_to(values: dict[str, Any], expected: str | None) -> None:
+    assert IntegrateOptions.from_values(values).trained_pairing == expected
 
 
 def test_an_ensemble_has_a_seed_for_each_member() -> None:

@@ -98,10 +98,20 @@ def integrate(
         str | None,
         typer.Option(
             metavar="obs_names|none",
-            help="Whether cells of one name are one cell. For scores and report only: the training does not "
-            "use it. [default: obs_names where modalities share names]",
+            help="Whether cells of one name are one cell. For scores and report; training uses it with "
+            "--use-pairing only. [default: obs_names where modalities share names]",
         ),
     ] = None,
+    pairing_key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN", help="obs column of all modalities that pairs cells instead of names."
+        ),
+    ] = None,
+    use_pairing: Annotated[
+        bool,
+        typer.Option("--use-pairing", help="Let training use the pairs. [default: all cells as unpaired]"),
+    ] = False,
     sign: Annotated[
         Many,
         typer.Option(
@@ -197,6 +207,8 @@ def integrate(
         "shared_batches": shared_batches,
         "align_batches": align_batches,
         "pairing": pairing,
+        "pairing_key": pairing_key,
+        "use_pairing": use_pairing or None,
         "promoter": promoter,
         "window": window,
         "n_genes": n_genes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -53,6 +53,15 @@ class SparseRows:
         """Return the same rows on another device."""
         return _moved(self, device)
 
+    def take(self, rows: Tensor) -> SparseRows:
+        """Return some of the rows, by their positions, shape ``(n,)``."""
+        start = self.indptr[rows]
+        length = self.indptr[rows + 1] - start
+        indptr = torch.cat([length.new_zeros(1), length.cumsum(0)])
+        row = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), length)
+        entry = torch.arange(len(row), device=rows.device) + (start - indptr[:-1])[row]
+        return SparseRows(row, self.column[entry], self.value[entry], indptr, (len(rows), self.shape[1]))
+
     def dense(self) -> Tensor:
         """Return the rows as a dense matrix of shape ``shape``."""
         out = self.value.new_zeros(self.shape)
@@ -94,6 +103,16 @@ class CellBatch:
     coverage: SparseRows | None = None
     batch_weight: Tensor | None = None
 
+    def take(self, rows: Tensor) -> CellBatch:
+        """Return some of the cells, by their positions, shape ``(n,)``."""
+        taken: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            taken[field.name] = value.take(rows) if isinstance(value, SparseRows) else value
+            if isinstance(value, Tensor):
+                taken[field.name] = value[rows]
+        return CellBatch(**taken)
+
     def to(self, device: torch.device) -> CellBatch:
         """Return the same cells on another device."""
         return _moved(self, device)
@@ -125,12 +144,22 @@ class EdgeBatch:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one training step sees: cells of every modality, and edges."""
+    """What one training step sees: cells of every modality, and edges.
+
+    Attributes
+    ----------
+    cells, edges
+        The cells of each modality, and the edges.
+    joint
+        Where the same cell is in several modalities: for each of P joint cells its position in each of the K
+        modalities, -1 where it is not there, int64, shape ``(P, K)``. ``None`` where pairs are not used.
+    """
 
     cells: Mapping[str, CellBatch]
     edges: EdgeBatch
+    joint: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """Return the same batch on another device."""
         cells = {name: batch.to(device) for name, batch in self.cells.items()}
-        return Batch(cells, self.edges.to(device))
+        return Batch(cells, self.edges.to(device), None if self.joint is None else self.joint.to(device))

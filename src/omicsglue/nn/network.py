@@ -17,6 +17,7 @@ from omicsglue.nn.encoders import DataEncoder
 from omicsglue.nn.encoding import Encoded, encode_together
 from omicsglue.nn.graph_encoder import GraphEncoder, edge_logits
 from omicsglue.nn.layers import Draw
+from omicsglue.nn.pairs import NO_PAIRS, Paired, PairOutput, reconstruct_pairs
 from omicsglue.nn.randomness import Randomness
 
 
@@ -57,11 +58,14 @@ class Conduct:
         Standard deviation of the noise on the discriminator's input, in units of the embeddings' spread.
     compute
         Compiled kernels, where they serve.
+    paired
+        Which reconstructions of joint cells to compute, where the batch names some.
     """
 
     random: Randomness | None = None
     noise: float = 0.0
     compute: Compute | None = None
+    paired: Paired = NO_PAIRS
 
 
 class NetworkOutput(NamedTuple):
@@ -87,6 +91,8 @@ class NetworkOutput(NamedTuple):
         Compiled kernels with which the pass was run, if any.
     batch_logits
         Log-odds of the batch for each modality whose batches are aligned, ``(B, batches)``.
+    pairs
+        Reconstructions of joint cells; ``None`` where the batch names none.
     """
 
     u: dict[str, Draw]
@@ -98,6 +104,7 @@ class NetworkOutput(NamedTuple):
     label_logits: Tensor | None
     compute: Compute | None = None
     batch_logits: dict[str, Tensor] | None = None
+    pairs: PairOutput | None = None
 
 
 class Network(nn.Module):
@@ -187,6 +194,11 @@ class Network(nn.Module):
             name: self._reconstruct(name, draw.value, features[name], batch, compute)
             for name, draw in u.items()
         }
+        pairs = None
+        if batch.joint is not None:
+            decoders = {name: cast(DataDecoder, self.decoders[name]) for name in u}
+            values = {name: draw.value for name, draw in u.items()}
+            pairs = reconstruct_pairs(decoders, values, features, batch, conduct.paired, compute)
         edges = batch.edges
         means = torch.cat([each.mean for each in encoded.values()])
         return NetworkOutput(
@@ -204,6 +216,7 @@ class Network(nn.Module):
                 )
                 for name, judge in self.batch_discriminators.items()
             },
+            pairs=pairs,
         )
 
     def _encode(self, inputs: Mapping[str, Tensor], conduct: Conduct) -> dict[str, Encoded]:

@@ -77,7 +77,12 @@ class IntegrateOptions:
         ``"all"``.
     pairing
         Whether cells of one name in two modalities are one cell (``"obs_names"``) or not (``"none"``); kept
-        in the record, where the scores look it up. Training does not use it.
+        in the record, where the scores look it up.
+    pairing_key
+        Column of ``obs`` of all modalities by which cells are paired instead: cells of one value are one
+        cell, cells without a value are unpaired.
+    use_pairing
+        Whether training uses the pairs. Not by default: it then treats all cells as unpaired.
     rule
         What of a gene links it to features: body and promoter (``"combined"``), ``"gene_body"`` or
         ``"promoter"``.
@@ -114,6 +119,8 @@ class IntegrateOptions:
     shared_batches: bool = False
     align_batches: str | None = None
     pairing: str | None = None
+    pairing_key: str | None = None
+    use_pairing: bool = False
     rule: str = "combined"
     promoter: int = _PROMOTER
     window: int = 0
@@ -183,6 +190,7 @@ class IntegrateOptions:
                 where="--shared-batches",
                 remedy="give true or false",
             )
+        self._check_pairing()
         minutes = self.checkpoint_minutes
         if isinstance(minutes, bool) or not isinstance(minutes, Real) or not 0 <= minutes < math.inf:
             raise OptionError(
@@ -219,6 +227,36 @@ class IntegrateOptions:
             raise OptionError(
                 f"label_weight is {weight!r}", where="--label-weight", remedy="give a number of 0 or more"
             )
+
+    def _check_pairing(self) -> None:
+        key = self.pairing_key
+        if key is not None and (not isinstance(key, str) or not key):
+            raise OptionError(
+                f"it is {key!r}",
+                where="--pairing-key",
+                remedy="give the name of one column of obs that all modalities have",
+            )
+        if key is not None and self.pairing is not None:
+            raise OptionError(
+                f"cells are to be paired by {self.pairing} and by the column {key}",
+                where="--pairing-key",
+                remedy="give --pairing or --pairing-key, not both",
+            )
+        if not isinstance(self.use_pairing, bool):
+            raise OptionError(
+                f"use_pairing is {self.use_pairing!r}", where="--use-pairing", remedy="give true or false"
+            )
+        if self.use_pairing and self.pairing == "none":
+            raise OptionError(
+                "training is to use pairs, but --pairing says that there are none",
+                where="--use-pairing",
+                remedy="leave out --pairing none, or give --pairing-key",
+            )
+
+    @property
+    def trained_pairing(self) -> str | None:
+        """How the pairs that training uses are found: a column, ``"obs_names"``, or ``None`` for no pairs."""
+        return (self.pairing_key or PAIRINGS[0]) if self.use_pairing else None
 
     def check_modalities(self, names: Iterable[str]) -> None:
         """Check that options given by modality name modalities that are there.

@@ -13,6 +13,7 @@ from omicsglue import graph as guidance
 from omicsglue.data import checks
 from omicsglue.data.groups import check_batch_options
 from omicsglue.data.inputs import read_modality
+from omicsglue.data.pairing import pair_cells
 from omicsglue.data.setup import write_setup
 from omicsglue.errors import GraphError, OptionError, examples
 from omicsglue.genome import MatchReport, ProteinReport, has_coordinates, read_annotation
@@ -82,12 +83,16 @@ def read_inputs(modalities: Given, options: IntegrateOptions) -> dict[str, AnnDa
         checks.check_enough_cells(adata.n_obs, FEWEST_CELLS, where=name)
         setup = options.setup(name)
         checks.check_setup(adata, setup, name)
+        if options.pairing_key is not None:
+            checks.check_key(adata, "obs", options.pairing_key, where=name)
     with quiet():  # the model will speak of them
         batches = {
             name: checks.batch_codes(adata, options.batch_key.get(name), None, name)[1]
             for name, adata in read.items()
         }
         check_batch_options(batches, shared=options.shared_batches, align=options.aligned)
+        if options.trained_pairing is not None:
+            pair_cells(read, options.trained_pairing)
     return read
 
 

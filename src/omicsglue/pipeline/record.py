@@ -172,6 +172,7 @@ def digest(adata: AnnData, name: str, options: IntegrateOptions) -> str:
         total.update(dense.tobytes())
     columns = batch_columns(options.batch_key[name], adata.obs) if name in options.batch_key else []
     columns += [options.label_key[name]] if name in options.label_key else []
+    columns += [options.pairing_key] if options.pairing_key is not None else []
     for table in (adata.obs[columns], adata.var):
         total.update(_bytes_of(table))
     return total.hexdigest()

@@ -225,7 +225,12 @@ class _Job:
         for note in prepared.notes:
             self.reporter.message(note)
         most = max(adata.n_obs for adata in prepared.modalities.values())
-        model = GLUE(prepared.modalities, prepared.graph, self.options.recipe(most))
+        model = GLUE(
+            prepared.modalities,
+            prepared.graph,
+            self.options.recipe(most),
+            pairing=self.options.trained_pairing,
+        )
         self.reporter.message(f"guidance graph: {str(model.graph_report).replace(chr(10), '; ')}")
         return model
 

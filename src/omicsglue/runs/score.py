@@ -15,6 +15,7 @@ import pandas as pd
 
 from omicsglue import keys, metrics
 from omicsglue.data.columns import batch_values
+from omicsglue.data.pairing import key_texts
 from omicsglue.errors import InputError, OmicsGlueError, OptionError, examples
 from omicsglue.metrics.checks import as_matrix, same_columns
 from omicsglue.runs.folder import RunFolder
@@ -107,7 +108,7 @@ def score_run(
         The run folder.
     paired_by
         ``"obs_names"``: cells of one name in two modalities are one cell; ``"none"``: no cells are paired. By
-        default what the run was told (``pairing`` in its record), else ``"obs_names"``.
+        default what the run was told (``pairing`` or ``pairing_key`` in its record), else ``"obs_names"``.
     label_key
         Column of obs with cell types, one name for all modalities or a name for each. Cells without a label
         are left out of the scores that need one.
@@ -143,8 +144,15 @@ def score_run(
     if max_cells is not None and max_cells < 2:
         raise OptionError(f"max_cells is {max_cells}", where="max_cells", remedy="give 2 or more")
     folder = path if isinstance(path, RunFolder) else RunFolder.open(path)
-    pairing = paired_by or _recorded_pairing(folder)
-    everything = read_cells(folder, label_key=label_key, batch_key=batch_key, ignore_labels=ignore_labels)
+    told = folder.record().get("options", {}) if folder.run_json.is_file() else {}
+    pairing = paired_by or told.get("pairing") or PAIRINGS[0]
+    everything = read_cells(
+        folder,
+        label_key=label_key,
+        batch_key=batch_key,
+        ignore_labels=ignore_labels,
+        pairing_key=None if paired_by else told.get("pairing_key"),
+    )
     total = sum(len(each.embedding) for each in everything)
     drawn = max_cells is not None and total > max_cells
     if max_cells is not None and drawn:
@@ -168,15 +176,11 @@ def score_run(
         for name, sheet in pairs.items()
         for note in sheet.notes
     ]
+    if told.get("use_pairing") and pairing != "none":
+        notes.append("training used the pairs, so foscttm says how well they were learned, not more")
     if drawn:
         notes.insert(0, f"scores of {sum(found['cells']):,} of {total:,} cells, drawn at random")
     return found | {"notes": notes}
-
-
-def _recorded_pairing(folder: RunFolder) -> str:
-    """Return the pairing that the run was told of, or that of equal names."""
-    options = folder.record().get("options", {}) if folder.run_json.is_file() else {}
-    return str(options.get("pairing") or PAIRINGS[0])
 
 
 def recorded_unknown(folder: RunFolder) -> list[str]:
@@ -198,8 +202,12 @@ def read_cells(
     label_key: Key | None = None,
     batch_key: Key | None = None,
     ignore_labels: Collection[str] = (),
+    pairing_key: str | None = None,
 ) -> list[Cells]:
     """Read what is scored of each modality, without its counts.
+
+    With ``pairing_key``, cells bear the values of that column for names; cells without a value keep a name
+    that no other modality has.
 
     Raises
     ------
@@ -220,7 +228,7 @@ def read_cells(
         Cells(
             name=name,
             embedding=as_matrix(folder.embedding(name), f"obsm {keys.EMBEDDING} of {name}"),
-            obs_names=table.index.astype(str),
+            obs_names=_names(name, table, pairing_key),
             labels=_texts(table, labels.get(name), ignored),
             batches=batches.get(name),
             representation=_representation(folder, name),
@@ -230,6 +238,15 @@ def read_cells(
     for other in cells[1:]:
         same_columns(cells[0].embedding, other.embedding, (cells[0].name, other.name))
     return cells
+
+
+def _names(modality: str, table: pd.DataFrame, key: str | None) -> pd.Index[Any]:
+    """Return the names by which cells are paired."""
+    names = table.index.astype(str)
+    if key is None or key not in table:
+        return names
+    values = pd.Index(key_texts(table[key]), dtype=object)
+    return values.where(values.notna(), f"{modality} only: " + names)
 
 
 def _columns(tables: Mapping[str, pd.DataFrame], key: Key | None, option: str) -> dict[str, str]:

@@ -15,12 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from omicsglue.data.batches import BatchLoader, Rows, cell_batch, edge_batch
+from omicsglue.data.batches import BatchLoader, Rows, batch_of, blocks_in_step, edge_batch
 from omicsglue.data.tensors import Batch
 from omicsglue.errors import TrainingError
 from omicsglue.graph.sampling import EdgeSampler
 from omicsglue.nn.compute import Compute, computing
 from omicsglue.nn.network import Conduct
+from omicsglue.nn.pairs import Paired
 from omicsglue.nn.randomness import Randomness
 from omicsglue.objective import evaluate
 from omicsglue.training.averaging import WeightAverage
@@ -96,6 +97,7 @@ class Stage:
             sampler,
             batch_size=config.batch_size,
             positives=min(math.ceil(len(sampler) * config.graph_share), config.most_positives),
+            pairing=data.pairing,
         )
         self.validation_edges = edge_batch(sampler, self.loader.positives, np.random.default_rng([seed, 3]))
         self.plateau = Plateau(config.plateau)
@@ -190,7 +192,13 @@ class Stage:
             self.average.update()
 
     def _conduct(self) -> Conduct:
-        return Conduct(Randomness(self.generator, self.compute), self.noise_level(), self.compute)
+        return Conduct(
+            Randomness(self.generator, self.compute), self.noise_level(), self.compute, self._paired()
+        )
+
+    def _paired(self) -> Paired:
+        weights = self.config.weights
+        return Paired(joint=weights.joint > 0, cross=weights.cross > 0)
 
     def learning_rate(self) -> float:
         """Return the step size of the next step: warm-up, cuts on a plateau, and decay at the end."""
@@ -262,7 +270,9 @@ class Stage:
         for drawn in self._validation_batches():
             batch = drawn.to(self.fabric.device)
             breakdown = evaluate(
-                self.module(batch, Conduct(compute=self.compute)), batch, self.config.weights
+                self.module(batch, Conduct(compute=self.compute, paired=self._paired())),
+                batch,
+                self.config.weights,
             )
             cells = sum(len(c.library) for c in batch.cells.values())
             values = breakdown.values() * cells
@@ -274,19 +284,11 @@ class Stage:
         return dict(zip(names, (sums / total).tolist(), strict=True))
 
     def _validation_batches(self) -> Iterator[Batch]:
-        """Yield the held-out cells of all modalities in step, in as few batches as fit.
-
-        A modality with fewer held-out cells than there are batches begins anew, so that none is ever empty.
-        """
+        """Yield the held-out cells of all modalities in step, in as few batches as fit."""
         held = {name: split.validation for name, split in self.data.splits.items()}
-        blocks = max(math.ceil(len(rows) / VALIDATION_BLOCK) for rows in held.values())
-        parts: dict[str, list[Rows]] = {
-            name: np.array_split(rows if len(rows) >= blocks else np.resize(rows, blocks), blocks)
-            for name, rows in held.items()
-        }
-        for i in range(blocks):
-            cells = {name: cell_batch(self.data.modalities[name], rows[i]) for name, rows in parts.items()}
-            yield Batch(cells, self.validation_edges)
+        pairing = self.data.pairing
+        for rows in blocks_in_step(held, VALIDATION_BLOCK, pairing):
+            yield batch_of(self.data.modalities, rows, self.validation_edges, pairing)
 
     def checkpoint(self) -> Checkpoint:
         """Return the whole state of the stage."""

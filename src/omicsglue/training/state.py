@@ -10,8 +10,9 @@ import numpy.typing as npt
 from lightning_fabric import Fabric
 from torch import nn
 
-from omicsglue.data.batches import Split, split_cells
+from omicsglue.data.batches import Split, split_cells, split_together
 from omicsglue.data.modality import ModalityData
+from omicsglue.data.pairing import Pairing
 from omicsglue.graph.guidance import GuidanceGraph
 from omicsglue.nn.network import Network
 
@@ -89,18 +90,29 @@ class StageData:
         Which cells of each modality train, and which are held out.
     graph
         The guidance graph.
+    pairing
+        Joint cells that training uses; ``None`` where it treats all cells as unpaired.
     """
 
     modalities: Mapping[str, ModalityData]
     splits: Mapping[str, Split]
     graph: GuidanceGraph
+    pairing: Pairing | None = None
 
     @classmethod
     def split(
-        cls, modalities: Mapping[str, ModalityData], graph: GuidanceGraph, fraction: float, seed: int
+        cls,
+        modalities: Mapping[str, ModalityData],
+        graph: GuidanceGraph,
+        fraction: float,
+        seed: int,
+        pairing: Pairing | None = None,
     ) -> StageData:
-        """Hold out validation cells; the same seed holds out the same cells."""
+        """Hold out validation cells; the same seed holds out the same, joint cells in all modalities."""
         rng = np.random.default_rng([seed, 1])
+        if pairing is not None:
+            cells = {name: len(data) for name, data in modalities.items()}
+            return cls(modalities, split_together(cells, fraction, rng, pairing), graph, pairing)
         splits = {name: split_cells(len(data), fraction, rng) for name, data in modalities.items()}
         return cls(modalities, splits, graph)
 
