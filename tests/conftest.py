@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 # Before the libraries are loaded: small things are slower on several threads
 for variable in ("NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
+
+settings.register_profile("any-machine", deadline=None)  # a busy machine is slow, not wrong
+settings.load_profile("any-machine")
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,13 +20,12 @@ from omicsglue.data.groups import check_batch_options
 from omicsglue.data.modality import (
     ModalityData,
     as_modalities,
-    check_dimensions,
     check_same_modalities,
-    encoder_input,
+    input_of_others,
     label_names,
-    resolve,
+    resolve_all,
 )
-from omicsglue.data.pairing import Pairing, pair_cells
+from omicsglue.data.pairing import Pairing, pair_cells, pairs_to_use
 from omicsglue.data.setup import ModalitySetup, read_setup, write_setup
 from omicsglue.errors import NotTrainedError, OptionError
 from omicsglue.graph import GuidanceGraph
@@ -35,7 +35,7 @@ from omicsglue.modelfile import SavedModality, SavedModel, read_model, write_mod
 from omicsglue.nn.build import build_network
 from omicsglue.nn.classifier import label_probabilities
 from omicsglue.recipe import Outcome, PretrainedStore, Recipe, embed, follow, run_digest
-from omicsglue.training.checkpoint import checkpoint_to_follow
+from omicsglue.training.checkpoint import where_to_begin
 from omicsglue.training.device import make_fabric, threads_limited
 from omicsglue.training.interrupt import CheckpointKeeper, listening
 from omicsglue.training.progress import LiveBar, Reporter
@@ -96,10 +96,8 @@ class GLUE:
         self.graph_report = check_graph(graph, {name: adata.var_names for name, adata in modalities.items()})
         self.setups = {name: read_setup(adata, name) for name, adata in modalities.items()}
         self.labels = label_names(modalities, self.setups)
-        self._data: dict[str, ModalityData] = {}
+        self._data = resolve_all(modalities, self.setups, graph.vertices, self.labels)
         for name, adata in modalities.items():
-            features = adata.var_names[adata.var_names.isin(graph.vertices)]
-            self._data[name] = resolve(name, adata, self.setups[name], list(features), labels=self.labels)
             checks.check_enough_cells(adata.n_obs, self.recipe.batch_size, where=name)
         shape, batches = self.recipe.network, {name: cells.batches for name, cells in self._data.items()}
         check_batch_options(batches, shared=shape.shared_batches, align=shape.align_batches)
@@ -109,9 +107,8 @@ class GLUE:
         self._outcome: Outcome | None = None
 
     def _build(self) -> None:
-        self.network = build_network(
-            self._data, self.graph, self.recipe.network, types=len(self.labels), seed=self.recipe.seed
-        )
+        types, seed = len(self.labels), self.recipe.seed
+        self.network = build_network(self._data, self.graph, self.recipe.network, types=types, seed=seed)
 
     @classmethod
     def setup_anndata(
@@ -229,16 +226,11 @@ class GLUE:
         """
         recipe = self.recipe.limited(max_epochs)
         fabric = make_fabric(device, devices)
-        if resume and checkpoints is None:
-            raise OptionError(
-                "there is nothing to resume from", where="train", remedy="give the folder with checkpoints="
-            )
         folder = Path(checkpoints) if checkpoints is not None else None
-        pairs = self._pairs_to_use()
-        run = ""
-        if folder is not None:
-            run = run_digest(self._data, self.graph, recipe, fabric.device.type, pairs)
-        saved = checkpoint_to_follow(folder, run, resume=resume) if folder is not None else None
+        pairs = pairs_to_use(self.pairing, self._pairs)
+        kind = fabric.device.type
+        digest = partial(run_digest, self._data, self.graph, recipe, kind, pairs)
+        run, saved = where_to_begin(folder, digest, resume=resume)
         speaker = reporter or LiveBar()
         self._outcome = None
         self._build()
@@ -344,16 +336,9 @@ class GLUE:
         return table if modality is None else table.loc[list(self._cells(modality).features)]
 
     def predict_labels(self, modality: str, adata: AnnData | None = None) -> pd.DataFrame:
-        """Return the probability of each known cell type for every cell, by the classifier of the labels.
+        """Return the probability of each known cell type for every cell: float32, cells x types.
 
-        Parameters
-        ----------
-        modality, adata
-            As for :meth:`get_latent_representation`; the modality need not have had labels itself.
-
-        Returns
-        -------
-        float32, cells x types; rows add up to 1.
+        Parameters are those of :meth:`get_latent_representation`; the modality need not have had labels.
 
         Raises
         ------
@@ -448,16 +433,6 @@ class GLUE:
         model._outcome = saved.outcome
         return model
 
-    def _pairs_to_use(self) -> Pairing | None:
-        """Return the joint cells of training; a loaded model knows how they are found, but not which."""
-        if self.pairing is not None and self._pairs is None:
-            raise OptionError(
-                f"the model was trained with cells paired by {self.pairing}, and was loaded without them",
-                where="train",
-                remedy="make a new model with GLUE(data, graph, recipe, pairing=...) and train that",
-            )
-        return self._pairs
-
     def _trained(self) -> Outcome:
         if self._outcome is None:
             raise NotTrainedError("the model has not been trained", where="GLUE", remedy="call train() first")
@@ -473,7 +448,4 @@ class GLUE:
         return self._data[modality]
 
     def _other_input(self, modality: str, adata: AnnData) -> EncoderInput:
-        known = self._cells(modality)
-        inputs = encoder_input(modality, adata, self.setups[modality], list(known.features), known.standard)
-        check_dimensions(inputs, known.inputs.shape[1], modality)
-        return inputs
+        return input_of_others(self._cells(modality), adata, self.setups[modality])

@@ -63,6 +63,7 @@ def test_options_of_explain_reach_the_function(
     )
     assert run_command(["explain", str(finished.path), *words.split()]) == 2
     assert heard.pop("counts") == dict.fromkeys(finished.names())
+    assert heard.pop("coverage") == {}
     assert heard == {
         "expression": "rna",
         "layers": ("atac",),

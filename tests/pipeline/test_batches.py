@@ -65,6 +65,7 @@ def test_a_run_without_the_options_is_not_changed_by_them(folder: Path) -> None:
         assert "glue_batch_weight" not in adata.obs
 
 
+@pytest.mark.filterwarnings("ignore:atac. there are 100 cells to train on")
 @pytest.mark.usefixtures("no_report")
 def test_batches_that_are_not_shared_are_in_the_record(tmp_path: Path) -> None:
     data = small_data(batches=3, batch_effect=0.5, missing_batches={"atac": ("batch3",)})

@@ -142,6 +142,40 @@ def resolve(
     )
 
 
+def resolve_all(
+    modalities: Mapping[str, AnnData],
+    setups: Mapping[str, ModalitySetup],
+    vertices: npt.NDArray[np.object_],
+    labels: Sequence[str],
+) -> dict[str, ModalityData]:
+    """Resolve every modality, each with those of its features that are vertices of the guidance graph.
+
+    Raises
+    ------
+    InputError
+        As :func:`resolve`.
+    """
+    return {
+        name: resolve(
+            name, adata, setups[name], list(adata.var_names[adata.var_names.isin(vertices)]), labels=labels
+        )
+        for name, adata in modalities.items()
+    }
+
+
+def input_of_others(known: ModalityData, adata: AnnData, setup: ModalitySetup) -> EncoderInput:
+    """Return what the encoder of a modality sees of cells that it was not trained on.
+
+    Raises
+    ------
+    InputError
+        As :func:`encoder_input`, and if it is not as wide as in training.
+    """
+    inputs = encoder_input(known.name, adata, setup, list(known.features), known.standard)
+    check_dimensions(inputs, known.inputs.shape[1], known.name)
+    return inputs
+
+
 def encoder_input(
     name: str,
     adata: AnnData,

@@ -15,7 +15,7 @@ import pandas as pd
 from anndata import AnnData
 
 from omicsglue.data import checks
-from omicsglue.errors import InputError, OmicsGlueWarning, examples
+from omicsglue.errors import InputError, OmicsGlueWarning, OptionError, examples
 
 Rows = npt.NDArray[np.int64]
 
@@ -196,3 +196,20 @@ def _warn_of_few(joint: Mapping[str, Rows], cells: Mapping[str, int], by: str) -
 
 def _called(by: str) -> str:
     return "obs name" if by == OBS_NAMES else f"value of obs[{by!r}]"
+
+
+def pairs_to_use(pairing: str | None, pairs: Pairing | None) -> Pairing | None:
+    """Return the joint cells of a model's training; a loaded model knows how they are found, but not which.
+
+    Raises
+    ------
+    OptionError
+        If pairs are wanted and not at hand.
+    """
+    if pairing is not None and pairs is None:
+        raise OptionError(
+            f"the model was trained with cells paired by {pairing}, and was loaded without them",
+            where="train",
+            remedy="make a new model with GLUE(data, graph, recipe, pairing=...) and train that",
+        )
+    return pairs

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from omicsglue.errors import ModelFileError, OmicsGlueWarning, RunFolderError, examples
+from omicsglue.errors import ModelFileError, OmicsGlueWarning, OptionError, RunFolderError, examples
 from omicsglue.io import atomic_path, remove_partial
 
 FORMAT = 1
@@ -180,6 +180,28 @@ def checkpoint_to_follow(folder: Path, run: str, *, resume: bool) -> Checkpoint 
         check_no_checkpoints(folder)
     remove_partial(folder)
     return newest_checkpoint(folder, run) if resume else None
+
+
+def where_to_begin(
+    folder: Path | None, digest: Callable[[], str], *, resume: bool
+) -> tuple[str, Checkpoint | None]:
+    """Return the digest of a run and the checkpoint to go on from, if any; without a folder, neither.
+
+    Raises
+    ------
+    OptionError
+        If the run is to go on without a folder.
+    RunFolderError
+        As :func:`checkpoint_to_follow`.
+    """
+    if folder is None:
+        if resume:
+            raise OptionError(
+                "there is nothing to resume from", where="train", remedy="give the folder with checkpoints="
+            )
+        return "", None
+    run = digest()
+    return run, checkpoint_to_follow(folder, run, resume=resume)
 
 
 def _digest(tensors: Mapping[str, Tensor], state: str) -> str:
