@@ -228,8 +228,7 @@ class GLUE:
         fabric = make_fabric(device, devices)
         folder = Path(checkpoints) if checkpoints is not None else None
         pairs = pairs_to_use(self.pairing, self._pairs)
-        kind = fabric.device.type
-        digest = partial(run_digest, self._data, self.graph, recipe, kind, pairs)
+        digest = partial(run_digest, self._data, self.graph, recipe, fabric.device.type, pairs)
         run, saved = where_to_begin(folder, digest, resume=resume)
         speaker = reporter or LiveBar()
         self._outcome = None
