@@ -25,6 +25,9 @@ MOST_CELLS = 50_000  # more are clustered by a sample: the time of exact neighbo
 SMALLEST_SCALE, LARGEST_SCALE = 1e-3, 1e4  # in units of a cell's distances to its neighbours
 ZERO = 1e-100  # where all neighbours lie in one place
 BISECTIONS = 60
+TURNS = 6  # of finding weights and means of clusters
+LEAST = 1e-3  # weight of a cluster in the mean of its modality
+UNUSED = 0.1  # of the largest spread: a dimension below it in both modalities says nothing
 
 
 @dataclass(frozen=True)
@@ -202,6 +205,9 @@ def cluster_weights(
     match. The weight is the product of these ratios over the other modalities to the power 1/K, so that
     after weighting all modalities have the geometric mean of their compositions.
 
+    Similarity is the cosine of centroids seen from the modality's weighted mean. Weights and means are
+    found in turn, beginning with clusters of equal weight.
+
     Parameters
     ----------
     centroids
@@ -215,20 +221,46 @@ def cluster_weights(
     -------
     One array of shape ``(clusters,)`` a modality; its mean over cells is not yet 1.
     """
-    unit = [unit_rows(c) for c in centroids]
-    weights = []
-    for k, own in enumerate(unit):
-        weight = np.ones(len(own))
-        for m, other in enumerate(unit):
+    weights = [1 / (len(share) * share) for share in shares]
+    for turn in range(TURNS):
+        found = _matched_weights(centroids, shares, weights, cutoff, power)
+        if turn < TURNS - 1:
+            weights = [np.maximum(np.sqrt(a * b), LEAST) for a, b in zip(weights, found, strict=True)]
+    return found
+
+
+def _matched_weights(
+    centroids: Sequence[Floats64],
+    shares: Sequence[Floats64],
+    weights: Sequence[Floats64],
+    cutoff: float,
+    power: float,
+) -> list[Floats64]:
+    """Return new weights of clusters, given weights from which the modalities' means are taken."""
+    masses = [w * share / (w @ share) for w, share in zip(weights, shares, strict=True)]
+    centred = [c - mass @ c for c, mass in zip(centroids, masses, strict=True)]
+    spreads = [np.sqrt(mass @ np.square(c)) for c, mass in zip(centred, masses, strict=True)]
+    found = []
+    for k, own in enumerate(centred):
+        ratios = np.ones(len(own))
+        for m, other in enumerate(centred):
             if m == k:
                 continue
-            cosine = own @ other.T
+            common = _common(spreads[k], spreads[m])
+            cosine = unit_rows(own * common) @ unit_rows(other * common).T
             similarity = np.where(cosine > cutoff, np.maximum(cosine, 0) ** power, 0.0)
             claimed = similarity.T @ shares[k]
             handed = np.divide(shares[m], claimed, out=np.zeros(len(other)), where=claimed > 0)
-            weight *= similarity @ handed
-        weights.append(weight ** (1 / len(unit)))
-    return weights
+            ratios *= similarity @ handed
+        found.append(ratios ** (1 / len(centred)))
+    return found
+
+
+def _common(one: Floats64, other: Floats64) -> Floats64:
+    """Return how far each dimension is used by both of two modalities, 0 to 1, from its spread in each."""
+    larger = np.maximum(one, other)
+    used = larger > UNUSED * larger.max(initial=0)
+    return np.divide(np.minimum(one, other), larger, out=np.zeros(len(larger)), where=used)
 
 
 def unit_rows(x: Floats64) -> Floats64:

@@ -85,10 +85,10 @@ class Recipe:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     pretrain: StageConfig = field(
         default_factory=lambda: StageConfig(
-            max_steps=1000,
+            max_steps=2000,
             keep_noise=True,
             decay=0,
-            weights=ObjectiveWeights(discrepancy=0, batch_discrepancy=0),
+            weights=ObjectiveWeights(kl=1, align=0, discrepancy=0, batch_align=0, batch_discrepancy=0),
         )
     )
     train: StageConfig = field(default_factory=StageConfig)
