@@ -9,7 +9,7 @@ differ (``docs/decisions/0007-balancing-by-ratios.md``).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -41,12 +41,15 @@ class BalancingConfig:
         Cosine similarity of centroids under which two clusters do not match.
     power
         Exponent that sharpens the similarity of those that do.
+    batch_cutoff
+        As `cutoff`, between the batches of one modality, which are alike in more than modalities are.
     """
 
     resolution: float = 1.0
     neighbours: int = 15
     cutoff: float = 0.3
     power: float = 4.0
+    batch_cutoff: float = 0.5
 
 
 def balancing_weights(
@@ -102,6 +105,7 @@ def batch_weights(u: Floats, batch: Ints, config: BalancingConfig, seed: int) ->
     Shape ``(n,)``, float32, mean 1 over each batch.
     """
     rows = {str(code): np.flatnonzero(batch == code) for code in np.unique(batch)}
+    config = replace(config, cutoff=config.batch_cutoff)
     weights = np.ones(len(u), dtype=np.float32)
     for code, found in balancing_weights({c: u[r] for c, r in rows.items()}, config, seed).items():
         weights[rows[code]] = found

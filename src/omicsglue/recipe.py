@@ -59,8 +59,8 @@ class Recipe:
     network
         Shape of the network.
     pretrain, train
-        Settings of the two stages. By default the first leaves out the discrepancy between modalities, which
-        would mix what is of different composition before there are balancing weights.
+        Settings of the two stages. By default the first leaves out the discrepancy between modalities and the
+        alignment of batches, which would mix what is of different composition before there are weights.
     balancing
         Settings of the step between them; ``None`` leaves out pretraining and balancing.
     validation
@@ -82,7 +82,7 @@ class Recipe:
             max_steps=1000,
             keep_noise=True,
             decay=0,
-            weights=ObjectiveWeights(discrepancy=0, batch_discrepancy=0),
+            weights=ObjectiveWeights(discrepancy=0, batch_align=0, batch_discrepancy=0),
         )
     )
     train: StageConfig = field(default_factory=StageConfig)
