@@ -11,6 +11,7 @@ from omicsglue.balancing import (
     balancing_weights,
     batch_weights,
     cluster_weights,
+    composition_differs,
     fuzzy_neighbours,
     leiden_clusters,
     unit_rows,
@@ -20,14 +21,20 @@ CONFIG = BalancingConfig()
 
 
 @pytest.mark.parametrize("sizes", [(3, 4), (3, 2, 4)])
-def test_weights_equal_the_formula_written_out(sizes: tuple[int, ...]) -> None:
+def test_first_weights_equal_the_formula_written_out(
+    sizes: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("omicsglue.balancing.TURNS", 1)
     rng = np.random.default_rng(0)
     centroids = [rng.normal(size=(n, 3)) for n in sizes]
     shares = [rng.dirichlet(np.ones(n)) for n in sizes]
-    unit = [c / np.linalg.norm(c, axis=1, keepdims=True) for c in centroids]
+    centred = [c - c.mean(axis=0) for c in centroids]
+    spread = [c.std(axis=0) for c in centroids]
 
     def similarity(k: int, i: int, m: int, j: int) -> float:
-        cosine = float(unit[k][i] @ unit[m][j])
+        common = [min(a, b) / max(a, b) for a, b in zip(spread[k], spread[m], strict=True)]
+        one, other = centred[k][i] * common, centred[m][j] * common
+        cosine = float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
         return cosine**4 if cosine > 0.1 else 0.0
 
     for k, found in enumerate(cluster_weights(centroids, shares, 0.1, 4)):
@@ -40,6 +47,34 @@ def test_weights_equal_the_formula_written_out(sizes: tuple[int, ...]) -> None:
                     ratio += similarity(k, i, m, j) * shares[m][j] / claimed if claimed else 0
                 weight *= ratio
             assert found[i] == pytest.approx(weight ** (1 / len(sizes)))
+
+
+def test_where_a_modality_lies_as_a_whole_does_not_matter() -> None:
+    types, shares = 10 * np.eye(3, 5), [np.array([4, 1, 2]) / 7, np.array([1, 4, 2]) / 7]
+    moved = types + np.array([0, 0, 0, 40, -25])
+    expected = cluster_weights([types, types], shares, 0.3, 4)
+    for found, each in zip(cluster_weights([types, moved], shares, 0.3, 4), expected, strict=True):
+        np.testing.assert_allclose(found, each)
+
+
+def test_what_one_modality_alone_tells_apart_does_not_matter() -> None:
+    types = 10 * np.eye(3, 5)
+    own = types.copy()
+    own[:, 4] = [30, -30, 0]  # a dimension that the other does not use
+    shares = [np.array([4, 1, 2]) / 7, np.array([1, 4, 2]) / 7]
+    expected = cluster_weights([types, types], shares, 0.3, 4)
+    for found, each in zip(cluster_weights([types, own], shares, 0.3, 4), expected, strict=True):
+        np.testing.assert_allclose(found, each)
+
+
+def test_composition_differs_where_weights_depart_from_one() -> None:
+    even = {"a": np.ones(10, dtype=np.float32), "b": np.array([0.9, 1.1], dtype=np.float32)}
+    assert not composition_differs(even)
+    assert composition_differs(even | {"c": np.array([0.5, 1.5], dtype=np.float32)})
+    u = {"a": blobs([100, 100, 100], 0), "b": blobs([100, 100, 100], 1)}
+    assert not composition_differs(balancing_weights(u, CONFIG, 0))
+    u["b"] = blobs([150, 150], 1)
+    assert composition_differs(balancing_weights(u, CONFIG, 0))
 
 
 def test_equal_composition_weighs_one_however_clusters_are_cut() -> None:
@@ -131,7 +166,7 @@ def test_weights_are_repeatable_and_even_where_nothing_matches() -> None:
     u = blobs([60, 40], 0)
     one, two = (balancing_weights({"a": u, "b": u.copy()}, CONFIG, 3) for _ in range(2))
     assert np.array_equal(one["a"], two["a"])
-    apart = balancing_weights({"a": u, "b": -u}, CONFIG, 0)
+    apart = balancing_weights({"a": u, "b": np.roll(u, 2, axis=1)}, CONFIG, 0)  # in other dimensions
     assert (apart["a"] == 1).all()
 
 

@@ -9,7 +9,7 @@ differ (``docs/decisions/0007-balancing-by-ratios.md``).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -25,9 +25,10 @@ MOST_CELLS = 50_000  # more are clustered by a sample: the time of exact neighbo
 SMALLEST_SCALE, LARGEST_SCALE = 1e-3, 1e4  # in units of a cell's distances to its neighbours
 ZERO = 1e-100  # where all neighbours lie in one place
 BISECTIONS = 60
+DIFFERENT = 0.3  # mean departure of the weights from 1 beyond which composition differs
 TURNS = 6  # of finding weights and means of clusters
 LEAST = 1e-3  # weight of a cluster in the mean of its modality
-UNUSED = 0.1  # of the largest spread: a dimension below it in both modalities says nothing
+UNUSED = 0.1  # of the largest spread: a dimension below it in one of two modalities says nothing
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,15 @@ class BalancingConfig:
         Cosine similarity of centroids under which two clusters do not match.
     power
         Exponent that sharpens the similarity of those that do.
+    batch_cutoff
+        As `cutoff`, between the batches of one modality, which are alike in more than modalities are.
     """
 
     resolution: float = 1.0
     neighbours: int = 15
     cutoff: float = 0.3
     power: float = 4.0
+    batch_cutoff: float = 0.5
 
 
 def balancing_weights(
@@ -85,6 +89,20 @@ def balancing_weights(
     return weights
 
 
+def composition_differs(weights: Mapping[str, Floats]) -> bool:
+    """Return whether balancing weights say that modalities are of different composition.
+
+    They do where the weights of one modality depart from 1 by more than 0.3 in the mean. Where composition
+    is the same they depart by up to 0.2, since no clustering is perfect (``docs/experiments.md``).
+
+    Parameters
+    ----------
+    weights
+        Of each modality, ``(n_k,)``, mean 1.
+    """
+    return any(float(np.abs(weight - 1).mean()) > DIFFERENT for weight in weights.values())
+
+
 def batch_weights(u: Floats, batch: Ints, config: BalancingConfig, seed: int) -> Floats:
     """Return the weight of every cell of one modality in the alignment of its batches.
 
@@ -105,6 +123,7 @@ def batch_weights(u: Floats, batch: Ints, config: BalancingConfig, seed: int) ->
     Shape ``(n,)``, float32, mean 1 over each batch.
     """
     rows = {str(code): np.flatnonzero(batch == code) for code in np.unique(batch)}
+    config = replace(config, cutoff=config.batch_cutoff)
     weights = np.ones(len(u), dtype=np.float32)
     for code, found in balancing_weights({c: u[r] for c, r in rows.items()}, config, seed).items():
         weights[rows[code]] = found
@@ -258,9 +277,9 @@ def _matched_weights(
 
 def _common(one: Floats64, other: Floats64) -> Floats64:
     """Return how far each dimension is used by both of two modalities, 0 to 1, from its spread in each."""
-    larger = np.maximum(one, other)
-    used = larger > UNUSED * larger.max(initial=0)
-    return np.divide(np.minimum(one, other), larger, out=np.zeros(len(larger)), where=used)
+    larger, smaller = np.maximum(one, other), np.minimum(one, other)
+    used = smaller > UNUSED * larger.max(initial=0)
+    return np.divide(smaller, larger, out=np.zeros(len(larger)), where=used)
 
 
 def unit_rows(x: Floats64) -> Floats64:

@@ -1,8 +1,10 @@
 """The recipe: pretrain, balance, train.
 
-Source: Cao & Gao 2022. Pretraining keeps noise on the discriminator's input, so that alignment is coarse;
-cells are then weighted so that modalities of different composition can be aligned; training starts from the
-pretrained weights. The members of an ensemble share all but the second stage.
+Source: Cao & Gao 2022, with another first stage: pretraining does not align, so that modalities of different
+composition are tied by the guidance graph alone. Cells are weighted by what it finds. Where composition
+differs, training goes on from the pretrained weights; where it does not, it starts afresh and aligns from
+the first step (``docs/decisions/0013-pretraining-without-alignment.md``). The members of an ensemble share
+all but the second stage.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 import torch
 
-from omicsglue.balancing import BalancingConfig, balancing_weights, batch_weights
+from omicsglue.balancing import BalancingConfig, balancing_weights, batch_weights, composition_differs
 from omicsglue.data.batches import passes
 from omicsglue.data.encoder_input import EncoderInput
 from omicsglue.data.labels import supported_labels
@@ -62,8 +64,8 @@ class Recipe:
     network
         Shape of the network.
     pretrain, train
-        Settings of the two stages. By default the first leaves out the discrepancy between modalities, which
-        would mix what is of different composition before there are balancing weights.
+        Settings of the two stages. By default the first aligns neither modalities nor batches, which would
+        mix what is of different composition before there are weights.
     balancing
         Settings of the step between them; ``None`` leaves out pretraining and balancing.
     validation
@@ -354,8 +356,15 @@ def _begin(
         return resumed(data, kept), StageState(**kept.state).next_stage()
     state = StageState()
     if recipe.balancing is not None:
+        fresh = {name: value.clone() for name, value in engine.network.state_dict().items()}
         state = _pretrain(engine, data, recipe, reporter, on_step, resume)
         data = _balanced(engine.network, data, recipe.balancing, recipe.seed, reporter, state)
+        if composition_differs({name: cells.weight for name, cells in data.modalities.items()}):
+            reporter.message(
+                "composition differs between modalities: training goes on from pretrained weights"
+            )
+        else:
+            engine.network.load_state_dict(fresh)
     if pretrained is not None:
         pretrained.keep(engine.network, data, state)
     return data, state
