@@ -25,7 +25,7 @@ MOST_CELLS = 50_000  # more are clustered by a sample: the time of exact neighbo
 SMALLEST_SCALE, LARGEST_SCALE = 1e-3, 1e4  # in units of a cell's distances to its neighbours
 ZERO = 1e-100  # where all neighbours lie in one place
 BISECTIONS = 60
-DIFFERENT = 0.3  # mean departure of the weights from 1 beyond which composition differs
+DIFFERENT = 0.25  # mean departure of the weights from 1 beyond which composition differs
 TURNS = 6  # of finding weights and means of clusters
 LEAST = 1e-3  # weight of a cluster in the mean of its modality
 UNUSED = 0.1  # of the largest spread: a dimension below it in one of two modalities says nothing
@@ -92,7 +92,7 @@ def balancing_weights(
 def composition_differs(weights: Mapping[str, Floats]) -> bool:
     """Return whether balancing weights say that modalities are of different composition.
 
-    They do where the weights of one modality depart from 1 by more than 0.3 in the mean. Where composition
+    They do where the weights of one modality depart from 1 by more than 0.25 in the mean. Where composition
     is the same they depart by up to 0.2, since no clustering is perfect (``docs/experiments.md``).
 
     Parameters

@@ -359,11 +359,7 @@ def _begin(
         fresh = {name: value.clone() for name, value in engine.network.state_dict().items()}
         state = _pretrain(engine, data, recipe, reporter, on_step, resume)
         data = _balanced(engine.network, data, recipe.balancing, recipe.seed, reporter, state)
-        if composition_differs({name: cells.weight for name, cells in data.modalities.items()}):
-            reporter.message(
-                "composition differs between modalities: training goes on from pretrained weights"
-            )
-        else:
+        if all((cells.weight == 1).all() for cells in data.modalities.values()):
             engine.network.load_state_dict(fresh)
     if pretrained is not None:
         pretrained.keep(engine.network, data, state)
@@ -423,13 +419,18 @@ def _balanced(
     reporter: Reporter,
     state: StageState,
 ) -> StageData:
-    """Return the data with balancing weights; the time goes to the state."""
+    """Return the data with balancing weights, 1 where composition agrees; the time goes to the state."""
     reporter.stage(BALANCE)
     began = time.perf_counter()
     with threads_limited(None):
         embeddings = {name: embed(network, name, cells.inputs)[0] for name, cells in data.modalities.items()}
+        weights = balancing_weights(embeddings, config, seed)
+        if composition_differs(weights):
+            reporter.message("composition differs between modalities: cells are weighted")
+        else:
+            weights = {name: np.ones_like(weight) for name, weight in weights.items()}
         weighted = data.weighted(
-            balancing_weights(embeddings, config, seed),
+            weights,
             {
                 name: batch_weights(embeddings[name], data.modalities[name].batch, config, seed)
                 for name in network.batch_discriminators
