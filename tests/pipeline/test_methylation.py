@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import anndata as ad
@@ -17,6 +18,7 @@ from omicsglue.pipeline.options import IntegrateOptions
 from omicsglue.pipeline.prepare import Prepared, build_graph, prepare, read_inputs
 from omicsglue.pipeline.represent import represent, select
 from omicsglue.pp import hypomethylation_score, methylation_pca, select_methylation
+from omicsglue.runs import RunFolder
 from whole_runs import quick
 
 pytestmark = pytest.mark.filterwarnings("ignore::omicsglue.errors.OmicsGlueWarning")
@@ -205,6 +207,31 @@ def test_a_run_says_how_methylation_is_taken(
     )
     assert "meth: 60 features have sign -1" in capsys.readouterr().err
     assert np.isfinite(done.modalities["meth"].obsm["X_glue"]).all()
+
+
+def test_a_beta_binomial_run_ends_with_types_and_signs(
+    simulated: SimulatedData, annotation: pd.DataFrame, tmp_path: Path
+) -> None:
+    meth = gene_bodies(simulated)
+    beta = {"meth": "betabinomial"}
+    done = quick(
+        {"rna": simulated.rna, "meth": meth},
+        annotation=annotation,
+        likelihood=beta,
+        max_epochs=10,
+        out=tmp_path / "run",
+    )
+    edges = done.graph.to_frame()
+    assert set(edges.loc[edges["target"].isin(meth.var_names), "sign"]) == {-1}
+    folder = RunFolder.open(tmp_path / "run")
+    assert folder.record()["options"]["likelihood"] == beta
+    embedding = folder.embedding("meth")
+    assert np.array_equal(embedding, done.modalities["meth"].obsm["X_glue"])
+    types = meth.obs["cell_type"].astype(str).to_numpy()
+    distance = np.square(embedding[:, None] - embedding).sum(axis=2)
+    np.fill_diagonal(distance, np.inf)
+    chance = pd.Series(types).value_counts(normalize=True).max()
+    assert (types[distance.argmin(axis=1)] == types).mean() > chance + 0.2
 
 
 def test_links_of_a_run_take_the_reads_of_methylation(
