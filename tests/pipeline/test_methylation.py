@@ -207,6 +207,7 @@ def test_a_run_says_how_methylation_is_taken(
     assert np.isfinite(done.modalities["meth"].obsm["X_glue"]).all()
 
 
+@pytest.mark.slow
 def test_a_beta_binomial_run_ends_with_types_and_signs(
     simulated: SimulatedData, annotation: pd.DataFrame
 ) -> None:
