@@ -207,6 +207,24 @@ def test_a_run_says_how_methylation_is_taken(
     assert np.isfinite(done.modalities["meth"].obsm["X_glue"]).all()
 
 
+@pytest.mark.slow
+def test_a_beta_binomial_run_ends_with_types_and_signs(
+    simulated: SimulatedData, annotation: pd.DataFrame
+) -> None:
+    meth = gene_bodies(simulated)
+    beta = {"meth": "betabinomial"}
+    done = quick({"rna": simulated.rna, "meth": meth}, annotation=annotation, likelihood=beta, max_epochs=10)
+    edges = done.graph.to_frame()
+    assert set(edges.loc[edges["target"].isin(meth.var_names), "sign"]) == {-1}
+    assert done.modalities["meth"].uns["omicsglue"]["likelihood"] == "betabinomial"
+    embedding = done.modalities["meth"].obsm["X_glue"]
+    types = meth.obs["cell_type"].astype(str).to_numpy()
+    distance = np.square(embedding[:, None] - embedding).sum(axis=2)
+    np.fill_diagonal(distance, np.inf)
+    chance = pd.Series(types).value_counts(normalize=True).max()
+    assert (types[distance.argmin(axis=1)] == types).mean() > chance + 0.2
+
+
 def test_links_of_a_run_take_the_reads_of_methylation(
     simulated: SimulatedData, annotation: pd.DataFrame
 ) -> None:
