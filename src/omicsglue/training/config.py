@@ -58,7 +58,7 @@ class StageConfig:
     """
 
     batch_size: int = 128
-    max_steps: int = 3000
+    max_steps: int = 4000
     max_epochs: int | None = None
     learning_rate: float = 2e-3
     warmup: int = 0
