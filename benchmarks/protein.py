@@ -1,14 +1,14 @@
 r"""Integrate RNA and surface protein with settings of the recipe changed one by one, and score each.
 
-    python benchmarks/protein.py --data ../shared/data/teaseq_pbmc --seeds 0,1 kl=0.5 kl=0.5,likelihood=nbmixture
+    python benchmarks/protein.py --data ../shared/data/teaseq_pbmc --seeds 0,1 kl=0.5 likelihood=nbmixture
     python benchmarks/protein.py --cells 800 baseline default kl=0.5
 
 Each setting is a list of changes with commas between them: weights of the objective in both stages
 (``kl``, ``graph``, ``align``, ``discrepancy``, ``data``), ``likelihood`` of the proteins, ``clr`` (``cells``,
-``features``, or with ``+scaled`` behind it columns of deviation 1), ``genes`` (so many variable genes modelled
-beside those of the proteins) and ``steps`` (factor). ``default`` changes nothing. ``baseline`` trains nothing:
-each protein and the sum of its genes, logged, averaged over the 30 nearest cells of the same modality, and
-standardised. One JSON object a run.
+``features``, or with ``+scaled`` behind it columns of deviation 1), ``genes`` (so many variable genes
+modelled beside those of the proteins) and ``steps`` (factor). ``default`` changes nothing. ``baseline``
+trains nothing: each protein and the sum of its genes, logged, averaged over the 30 nearest cells of the same
+modality, and standardised. One JSON object a run.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from anndata import AnnData
 from sklearn.neighbors import NearestNeighbors
 
 import omicsglue as og
+from omicsglue.graph.proteins import protein_graph
 from omicsglue.keys import HIGHLY_VARIABLE
 from omicsglue.pipeline.options import IntegrateOptions
 from omicsglue.pipeline.prepare import Prepared, prepare, read_inputs
@@ -81,7 +82,9 @@ def prepared_for(given: argparse.Namespace, changes: Mapping[str, str], seed: in
     rna, adt = prepared.modalities["rna"], prepared.modalities["adt"]
     if "genes" in changes:
         linked = rna.var[HIGHLY_VARIABLE].to_numpy().copy()
-        rna.var[HIGHLY_VARIABLE] = linked | select_features(rna, int(changes["genes"]))
+        rna.var[HIGHLY_VARIABLE] = linked | np.asarray(select_features(rna, int(changes["genes"])))
+        selected = rna.var_names[rna.var[HIGHLY_VARIABLE].to_numpy()]
+        prepared = replace(prepared, graph=protein_graph(selected, prepared.matches["adt"]))
     if "clr" in changes:
         axis, _, scaled = changes["clr"].partition("+")
         x = og.pp.clr(adt, axis="features" if axis == "features" else "cells")
@@ -108,7 +111,9 @@ def baseline(prepared: Prepared) -> dict[str, npt.NDArray[Any]]:
     rna, adt = prepared.modalities["rna"], prepared.modalities["adt"]
     report = prepared.matches["adt"]
     linked = {name: list(genes) for name, genes in report.genes.items()}  # type: ignore[union-attr]
-    made = np.column_stack([logged(rna)[:, rna.var_names.get_indexer(genes)].sum(1) for genes in linked.values()])
+    made = np.column_stack(
+        [logged(rna)[:, rna.var_names.get_indexer(genes)].sum(1) for genes in linked.values()]
+    )
     bound = adt.obsm["X_clr"][:, [list(kept(adt, report)).index(name) for name in linked]]
     return {
         "rna": standardised(smoothed(made, rna.obsm["X_pca"])),
