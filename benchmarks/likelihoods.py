@@ -4,7 +4,8 @@ r"""Train every likelihood that suits a modality with the same recipe and repres
 
 The modality is paired with RNA counts (RNA with ATAC counts) of simulated cells whose pairing and types are
 known. Between the runs of a modality nothing but its likelihood and what this needs (a logarithm, zeros and
-ones, a rate in place of counts and coverage) differs. One JSON object a run.
+ones, a rate in place of counts and coverage) differs. As in ``omicsglue integrate``, the encoder of proteins
+sees the centred log-ratio, and beside them only the genes that make them are modelled. One JSON object a run.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from omicsglue.pp.measured import pca_measured
 from omicsglue.recipe import Recipe
 from omicsglue.training.progress import Silent
 
+REPRESENTATIONS = {"rna": "X_pca", "atac": "X_lsi", "methylation": "X_pca", "protein": "X_clr"}
 SUITABLE: Mapping[str, tuple[str, ...]] = {
     "rna": ("nb", "zinb", "poisson", "normal", "zinormal", "zilognormal"),
     "atac": ("nb", "zinb", "poisson", "bernoulli"),
@@ -79,13 +81,17 @@ def prepare(
             og.pp.lsi(adata)
         elif name == "methylation":
             pca_measured(adata, ModalitySetup("betabinomial"))
+        elif name == "protein":
+            og.pp.clr(adata)
         else:
             og.pp.pca(adata)
     rna, other = modalities.values()
     if "atac" in modalities:
         return modalities, og.graph.from_genome(rna, other, names=names)
+    genes = other.var["gene"]
+    linked = list(rna.var_names[rna.var_names.isin(genes)])
     sign = -1 if modality == "methylation" else 1
-    return modalities, og.graph.by_name(list(rna.var_names), other.var["gene"].to_dict(), sign=sign)
+    return modalities, og.graph.by_name(linked, genes.to_dict(), sign=sign)
 
 
 def run(
@@ -98,7 +104,7 @@ def run(
 ) -> dict[str, object]:
     """Train one model; return its scores."""
     for name, adata in modalities.items():
-        key = "X_lsi" if name == "atac" else "X_pca"
+        key = REPRESENTATIONS[name]
         if name == modality:
             layer = values_for(adata, modality, likelihood)
             og.GLUE.setup_anndata(adata, likelihood=likelihood, layer=layer, representation=key)
