@@ -25,6 +25,7 @@ def test_first_weights_equal_the_formula_written_out(
     sizes: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("omicsglue.balancing.TURNS", 1)
+    monkeypatch.setattr("omicsglue.balancing.LIKENESS", -1.0)
     rng = np.random.default_rng(0)
     centroids = [rng.normal(size=(n, 3)) for n in sizes]
     shares = [rng.dirichlet(np.ones(n)) for n in sizes]
@@ -65,6 +66,14 @@ def test_what_one_modality_alone_tells_apart_does_not_matter() -> None:
     expected = cluster_weights([types, types], shares, 0.3, 4)
     for found, each in zip(cluster_weights([types, own], shares, 0.3, 4), expected, strict=True):
         np.testing.assert_allclose(found, each)
+
+
+def test_clusters_that_are_hardly_alike_say_nothing() -> None:
+    rng = np.random.default_rng(5)
+    found = cluster_weights(
+        [rng.normal(size=(4, 30)) for _ in "ab"], [np.array([0.7, 0.1, 0.1, 0.1])] * 2, 0.1, 4
+    )
+    assert all((weight == 1).all() for weight in found)
 
 
 def test_composition_differs_where_weights_depart_from_one() -> None:

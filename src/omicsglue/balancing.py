@@ -25,6 +25,7 @@ MOST_CELLS = 50_000  # more are clustered by a sample: the time of exact neighbo
 SMALLEST_SCALE, LARGEST_SCALE = 1e-3, 1e4  # in units of a cell's distances to its neighbours
 ZERO = 1e-100  # where all neighbours lie in one place
 BISECTIONS = 60
+LIKENESS = 0.5  # mean cosine of clusters and their likes below which nothing can be said of composition
 DIFFERENT = 0.25  # mean departure of the weights from 1 beyond which composition differs
 TURNS = 6  # of finding weights and means of clusters
 LEAST = 1e-3  # weight of a cluster in the mean of its modality
@@ -225,7 +226,9 @@ def cluster_weights(
     after weighting all modalities have the geometric mean of their compositions.
 
     Similarity is the cosine of centroids seen from the modality's weighted mean. Weights and means are
-    found in turn, beginning with clusters of equal weight.
+    found in turn, beginning with clusters of equal weight. Two modalities whose clusters hardly resemble each
+    other at all (the nearest ones by less than 0.5 in the mean) say nothing of each other's composition: the
+    guidance has not tied them.
 
     Parameters
     ----------
@@ -267,6 +270,8 @@ def _matched_weights(
                 continue
             common = _common(spreads[k], spreads[m])
             cosine = unit_rows(own * common) @ unit_rows(other * common).T
+            if (cosine.max(0).mean() + cosine.max(1).mean()) / 2 < LIKENESS:
+                continue
             similarity = np.where(cosine > cutoff, np.maximum(cosine, 0) ** power, 0.0)
             claimed = similarity.T @ shares[k]
             handed = np.divide(shares[m], claimed, out=np.zeros(len(other)), where=claimed > 0)

@@ -357,29 +357,33 @@ def _begin(
     state = StageState()
     if recipe.balancing is not None:
         fresh = {name: value.clone() for name, value in engine.network.state_dict().items()}
-        state = _pretrain(engine, data, recipe, reporter, on_step, resume)
+        stage = _first_stage(engine, data, recipe)
+        aligned = stage.config.weights.align > 0
+        if resume is not None:
+            stage.restore(resume)
+        stage.run(reporter, on_step)
+        state = stage.state.next_stage()
         data = _balanced(engine.network, data, recipe.balancing, recipe.seed, reporter, state)
-        if all((cells.weight == 1).all() for cells in data.modalities.values()):
+        if not aligned and all((cells.weight == 1).all() for cells in data.modalities.values()):
             engine.network.load_state_dict(fresh)
     if pretrained is not None:
         pretrained.keep(engine.network, data, state)
     return data, state
 
 
-def _pretrain(
-    engine: Engine,
-    data: StageData,
-    recipe: Recipe,
-    reporter: Reporter,
-    on_step: StepHook,
-    resume: Checkpoint | None,
-) -> StageState:
-    """Run the first stage; its optimiser and averages are let go at the end."""
+def _first_stage(engine: Engine, data: StageData, recipe: Recipe) -> Stage:
+    """Return the first stage; one without alignment whose steps are cut short aligns instead, as published.
+
+    It would tell little of composition, and its few steps are better spent on alignment.
+    """
     stage = Stage(PRETRAIN, 0, engine, data, recipe.pretrain, recipe.seed)
-    if resume is not None:
-        stage.restore(resume)
-    stage.run(reporter, on_step)
-    return stage.state.next_stage()
+    steps = stage.epochs * stage.epoch_length
+    if recipe.pretrain.weights.align > 0 or steps >= recipe.pretrain.max_steps:
+        return stage
+    config = replace(
+        recipe.pretrain, weights=replace(recipe.train.weights, discrepancy=0, batch_discrepancy=0)
+    )
+    return Stage(PRETRAIN, 0, engine, data, config, recipe.seed)
 
 
 def embed(network: Network, name: str, inputs: EncoderInput) -> tuple[Floats, Floats]:

@@ -49,12 +49,15 @@ class Prepared:
         How features were given coordinates, where they were, and proteins genes.
     notes
         What else the owner of the data should know.
+    proteins_alone
+        Whether nothing but proteins is linked to the genes.
     """
 
     modalities: dict[str, AnnData]
     graph: guidance.GuidanceGraph
     matches: dict[str, MatchReport | ProteinReport]
     notes: tuple[str, ...] = ()
+    proteins_alone: bool = False
 
 
 def read_inputs(modalities: Given, options: IntegrateOptions) -> dict[str, AnnData]:
@@ -142,7 +145,7 @@ def prepare(
         with quiet():  # the same checks have spoken already
             write_setup(adata, replace(options.setup(name), representation=representation), name)
     said = notes(modalities, options, _genes(modalities, kinds, options)) if given is None else []
-    return Prepared(modalities, built, {**matches, **proteins}, tuple(said))
+    return Prepared(modalities, built, {**matches, **proteins}, tuple(said), bool(seen))
 
 
 def graph_of_all_features(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _FEATURE_TYPES: Final = "feature_types"
 _ANTIBODIES: Final = ("antibody capture", "protein", "ab", "adt")
+DIVERGENCE: Final = 0.5  # weight of the divergence from the prior where only proteins are linked to genes
 _MIXTURE: Final = "nbmixture"  # the likelihood that is made for proteins
 _MOST: Final = 0.5
 

@@ -20,6 +20,7 @@ from omicsglue.pipeline.failure import started
 from omicsglue.pipeline.notices import heard, quiet
 from omicsglue.pipeline.options import IntegrateOptions
 from omicsglue.pipeline.prepare import Prepared, check_guidance, prepare, read_inputs
+from omicsglue.pipeline.proteins import DIVERGENCE
 from omicsglue.pipeline.record import (
     RESERVED,
     Clock,
@@ -225,12 +226,10 @@ class _Job:
         for note in prepared.notes:
             self.reporter.message(note)
         most = max(adata.n_obs for adata in prepared.modalities.values())
-        model = GLUE(
-            prepared.modalities,
-            prepared.graph,
-            self.options.recipe(most),
-            pairing=self.options.trained_pairing,
-        )
+        recipe = self.options.recipe(most)
+        if prepared.proteins_alone:
+            recipe = recipe.weighted(kl=DIVERGENCE)
+        model = GLUE(prepared.modalities, prepared.graph, recipe, pairing=self.options.trained_pairing)
         self.reporter.message(f"guidance graph: {str(model.graph_report).replace(chr(10), '; ')}")
         return model
 
