@@ -298,11 +298,17 @@ def read_parquet(path: PathLike, *, columns: Sequence[str] | None = None) -> pd.
 def sha256_of(path: PathLike) -> str:
     """Return the SHA-256 digest of a file as 64 hexadecimal digits, reading it in pieces.
 
+    That of a folder is made of the names and digests of the files in it.
+
     Raises
     ------
     InputError
         If the file is missing or cannot be read.
     """
+    if Path(path).is_dir():
+        files = sorted(each for each in Path(path).rglob("*") if each.is_file())
+        lines = [f"{each.relative_to(path).as_posix()} {sha256_of(each)}" for each in files]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
     try:
         with Path(path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

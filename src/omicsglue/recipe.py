@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
 import torch
 
 from omicsglue.balancing import BalancingConfig, balancing_weights, batch_weights, composition_differs
 from omicsglue.data.batches import passes
+from omicsglue.data.digest import update_digest
 from omicsglue.data.encoder_input import EncoderInput
 from omicsglue.data.labels import supported_labels
 from omicsglue.data.modality import ModalityData, dense_rows
@@ -303,20 +303,7 @@ def run_digest(
         Kind of device: random numbers differ between kinds.
     """
     digest = hashlib.sha256(json.dumps([asdict(recipe), device], sort_keys=True).encode())
-    for cells in modalities.values():
-        names = [cells.name, cells.likelihood, *cells.batches, *cells.features, *cells.cells]
-        digest.update("\0".join(names).encode())
-        for matrix in (cells.counts, cells.inputs, cells.coverage):
-            if matrix is None:
-                continue
-            arrays = (matrix.indptr, matrix.indices, matrix.data) if sp.issparse(matrix) else (matrix,)
-            for array in arrays:
-                digest.update(np.ascontiguousarray(array).data)
-        digest.update(cells.batch.data)
-        digest.update(cells.label.data)
-    if pairing is not None:
-        for name, joint in pairing.joint.items():
-            digest.update(name.encode() + joint.tobytes())
+    update_digest(digest, modalities, pairing)
     digest.update("\0".join(graph.vertices).encode())
     for edges in (graph.source, graph.target, graph.weight, graph.sign):
         digest.update(np.ascontiguousarray(edges).data)

@@ -22,7 +22,7 @@ IgnoreLabel = Annotated[Many, typer.Option(help="Label to leave out; may be repe
 def integrate(
     *,
     modality: Annotated[
-        Many, typer.Option(metavar="NAME=FILE", help="An .h5ad file, or FILE.h5mu:MODALITY; at least two.")
+        Many, typer.Option(metavar="NAME=FILE", help="An .h5ad file, .zarr folder, or FILE.h5mu:MODALITY; at least two.")
     ] = None,
     annotation: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Genes: GTF, GFF3 or BED, plain or gzip.")
@@ -181,6 +181,13 @@ def integrate(
             metavar="MINUTES", help="Time between checkpoints; 0 for one after every epoch. [default: 1]"
         ),
     ] = None,
+    backed: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|always|never",
+            help="Whether matrices stay on disk and are read when needed. [default: auto, above 4 GB]",
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the newest checkpoint, or begin where there is none.")
     ] = False,
@@ -220,6 +227,7 @@ def integrate(
         "devices": devices,
         "threads": threads,
         "checkpoint_minutes": checkpoint_minutes,
+        "backed": backed,
     }
     files = named(modality, "--modality")
     options = _merged(read_config(config), told)

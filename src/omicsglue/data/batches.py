@@ -12,14 +12,18 @@ import torch
 
 from omicsglue.data.modality import ModalityData
 from omicsglue.data.pairing import Pairing
+from omicsglue.data.streaming import BlockShuffle, RowsOnDisk
 from omicsglue.data.tensors import Batch, CellBatch, EdgeBatch, SparseRows
 from omicsglue.graph.sampling import EdgeSampler
 
 Rows = npt.NDArray[np.int64]
+SOON = 4  # minibatches whose cells on disk are looked up at once
 
 
-def slice_rows(matrix: sp.csr_matrix, rows: Rows) -> SparseRows:
-    """Return rows of a CSR matrix as coordinates, without building a matrix of them."""
+def slice_rows(matrix: sp.csr_matrix | RowsOnDisk, rows: Rows) -> SparseRows:
+    """Return rows of a matrix as coordinates, without building a matrix of them."""
+    if isinstance(matrix, RowsOnDisk):
+        matrix, rows = matrix.held(rows)
     start = matrix.indptr[rows].astype(np.int64)
     length = matrix.indptr[rows + 1].astype(np.int64) - start
     indptr = np.concatenate([[0], np.cumsum(length)])
@@ -55,13 +59,28 @@ class Split:
     validation: Rows
 
 
-def split_cells(cells: int, fraction: float, rng: np.random.Generator) -> Split:
+def split_cells(
+    cells: int, fraction: float, rng: np.random.Generator, shuffle: BlockShuffle | None = None
+) -> Split:
     """Hold out a fraction of the cells at random.
 
     At least one where the fraction is not zero, unless that left fewer than two to train on, of which batch
-    normalisation can make nothing.
+    normalisation can make nothing. Of cells on disk that need more than one buffer, whole blocks are held
+    out, at most one buffer of them.
+
+    Parameters
+    ----------
+    cells, fraction
+        Number of cells, and the share to hold out.
+    rng
+        Decides which.
+    shuffle
+        How cells on disk are read; ``None`` for those in memory.
     """
     held = max(min(int(np.ceil(cells * fraction)), cells - 2), 0)
+    if held and shuffle is not None and cells > shuffle.cells:
+        out = shuffle.held_out(cells, held, rng)
+        return Split(np.setdiff1d(np.arange(cells), out, assume_unique=True), out)
     order = rng.permutation(cells)
     return Split(np.sort(order[held:]), np.sort(order[:held]))
 
@@ -104,15 +123,31 @@ class CellStream:
     """An endless stream of one modality's cells: shuffled, passed over, shuffled again.
 
     Every draw has the same size; the remainder of a pass opens the next one, so that no cell is favoured.
+
+    Parameters
+    ----------
+    rows
+        The cells, sorted.
+    size
+        Cells in a draw.
+    shuffle
+        How cells on disk are shuffled; ``None`` for those in memory.
     """
 
-    def __init__(self, rows: Rows, size: int) -> None:
-        self.rows, self.size = rows, min(size, len(rows))
+    def __init__(self, rows: Rows, size: int, shuffle: BlockShuffle | None = None) -> None:
+        self.rows, self.size, self.shuffle = rows, min(size, len(rows)), shuffle
         self.order: Rows = rows[:0]
 
     def draw(self, rng: np.random.Generator) -> Rows:
         """Return the rows of the next minibatch."""
         return self._next(self.size, rng)
+
+    def soon(self) -> Rows:
+        """Return cells on disk that are drawn half a buffer from now, so that they can be read meanwhile."""
+        if self.shuffle is None:
+            return self.order[:0]
+        ahead = self.shuffle.cells // 2
+        return self.order[ahead : ahead + SOON * self.size]
 
     def draw_with(self, wanted: Rows, rng: np.random.Generator) -> Rows:
         """Return the rows of the next minibatch, those that are wanted first.
@@ -139,7 +174,8 @@ class CellStream:
         return drawn
 
     def _shuffle(self, rng: np.random.Generator) -> None:
-        self.order = np.concatenate([self.order, rng.permutation(self.rows)])
+        order = rng.permutation(self.rows) if self.shuffle is None else self.shuffle.order(self.rows, rng)
+        self.order = np.concatenate([self.order, order])
 
 
 class PairedStreams:
@@ -204,16 +240,23 @@ class BatchLoader:
         pairing: Pairing | None = None,
     ) -> None:
         self.data, self.edges, self.positives = data, edges, positives
-        self.streams = {name: CellStream(rows[name], batch_size) for name in data}
+        self.streams = {name: CellStream(rows[name], batch_size, data[name].shuffle) for name in data}
         self.paired = None if pairing is None else PairedStreams(self.streams, pairing)
 
     def draw(self, rng: np.random.Generator) -> Batch:
         """Return the next minibatch."""
         if self.paired is None:
             rows = {name: stream.draw(rng) for name, stream in self.streams.items()}
+            self._read_ahead()
             return batch_of(self.data, rows, edge_batch(self.edges, self.positives, rng))
         rows = self.paired.draw(rng)
         return batch_of(self.data, rows, edge_batch(self.edges, self.positives, rng), self.paired.pairing)
+
+    def _read_ahead(self) -> None:
+        for name, stream in self.streams.items():
+            counts, rows = self.data[name].counts, stream.soon()
+            if isinstance(counts, RowsOnDisk) and len(rows):
+                counts.expect(rows)
 
     def state(self) -> dict[str, Rows]:
         """Return what remains of each modality's current pass, for a checkpoint; not to be written to."""

@@ -1,4 +1,4 @@
-"""Reading a modality from a file, with a plain word on everything that can be wrong with the file."""
+"""Reading a modality from a file or zarr store, with a plain word on everything that can be wrong with it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import h5py
 
+from omicsglue.data.stores import lazy_anndata
 from omicsglue.errors import InputError
 from omicsglue.io import PathLike
 from omicsglue.suggest import did_you_mean, listed, near
@@ -17,7 +18,8 @@ from omicsglue.suggest import did_you_mean, listed, near
 if TYPE_CHECKING:
     from anndata import AnnData
 
-_MUDATA_MARK: Final = ".h5mu:"
+_MUDATA_MARKS: Final = (".h5mu:", ".zarr:")
+_ZARR_FILES: Final = ("zarr.json", ".zgroup")
 _SIGNATURES: Final = (
     (b"\x1f\x8b", "is compressed with gzip", "unpack it first: gunzip {path}"),
     (b"PK\x03\x04", "is a zip archive", "unpack it first: unzip {path}"),
@@ -44,13 +46,13 @@ def read_modality(path: PathLike, *, name: str, backed: bool = False) -> AnnData
     Parameters
     ----------
     path
-        An ``.h5ad`` file, or one modality of an ``.h5mu`` file as ``file.h5mu:rna`` (``file.h5mu`` alone
-        means the modality called `name`).
+        An ``.h5ad`` file or ``.zarr`` folder, or one modality of a MuData file as ``file.h5mu:rna``
+        (``file.h5mu`` alone means the modality called `name`).
     name
         Name of the modality, for messages.
     backed
-        Leave ``X`` of an ``.h5ad`` file on disk and read it when it is needed; an ``.h5mu`` file is
-        always read as a whole.
+        Leave ``X`` and the layers on disk, from where they are read when they are needed, and leave out
+        ``raw``.
 
     Returns
     -------
@@ -64,15 +66,19 @@ def read_modality(path: PathLike, *, name: str, backed: bool = False) -> AnnData
     """
     file, modality = split_mudata(path)
     _check_file(file, name)
-    with _explained(file, name), h5py.File(file, "r") as handle:
-        if modality is None and "mod" in handle and "obs" in handle and file.suffix == ".h5mu":
+    with _explained(file, name), _quiet():
+        root = _opened(file)
+        if modality is None and "mod" in root and "obs" in root and file.suffix in (".h5mu", ".zarr"):
             modality = name
-        group = _modality_group(handle, modality, file, name) if modality is not None else handle
+        group = _modality_group(root, modality, file, name) if modality is not None else root
         _check_is_anndata(group, file, name)
-        if modality is not None:
-            return _read_element(group)
-    with _explained(file, name):
-        return _read_h5ad(file, backed=backed)
+        if backed:
+            return lazy_anndata(group)
+        try:
+            return _read(group, file if modality is None else None)
+        finally:
+            if isinstance(root, h5py.File):
+                root.close()
 
 
 def split_mudata(path: PathLike) -> tuple[Path, str | None]:
@@ -86,10 +92,15 @@ def split_mudata(path: PathLike) -> tuple[Path, str | None]:
     (PosixPath('a/rna.h5ad'), None)
     """
     text = str(path)
-    if _MUDATA_MARK in text and not Path(text).exists():
+    if any(mark in text for mark in _MUDATA_MARKS) and not Path(text).exists():
         front, _, modality = text.rpartition(":")
         return Path(front), modality
     return Path(text), None
+
+
+def is_zarr_store(path: Path) -> bool:
+    """Return whether a path is a folder that zarr wrote."""
+    return any((path / name).is_file() for name in _ZARR_FILES)
 
 
 def _where(file: Path, name: str) -> str:
@@ -100,6 +111,8 @@ def _check_file(file: Path, name: str) -> None:
     """Raise unless there is a file that may be read and that begins as HDF5 does."""
     where = _where(file, name)
     try:
+        if is_zarr_store(file):
+            return
         if file.is_dir():
             raise InputError("is a folder, not a file", where=where, remedy=_remedy_for_folder(file))
         with file.open("rb") as handle:
@@ -141,8 +154,6 @@ def _remedy_for_folder(folder: Path) -> str:
         return f"this is a run folder; give one of its modalities as {folder / 'integrated.h5mu'}:NAME"
     if any(folder.glob("matrix.mtx*")):
         return "read it with scanpy.read_10x_mtx and save it with .write_h5ad"
-    if (folder / ".zgroup").is_file() or (folder / "zarr.json").is_file():
-        return "read it with anndata.read_zarr and save it with .write_h5ad"
     files = [entry.name for entry in sorted(folder.iterdir()) if entry.suffix in {".h5ad", ".h5mu"}]
     return f"give the file itself; there are: {listed(files)}" if files else "give the .h5ad file itself"
 
@@ -161,7 +172,7 @@ def _remedy_for_missing(file: Path) -> str:
     return f"check the path; .h5ad and .h5mu files in that folder: {listed(files)}"
 
 
-def _modality_group(handle: h5py.File, modality: str, file: Path, name: str) -> h5py.Group:
+def _modality_group(handle: Any, modality: str, file: Path, name: str) -> Any:
     if "mod" not in handle:
         raise InputError(
             "is not a MuData file: it has no modalities",
@@ -178,7 +189,7 @@ def _modality_group(handle: h5py.File, modality: str, file: Path, name: str) -> 
     return handle["mod"][modality]
 
 
-def _check_is_anndata(group: h5py.Group, file: Path, name: str) -> None:
+def _check_is_anndata(group: Any, file: Path, name: str) -> None:
     """Raise if an HDF5 file is of another kind."""
     if "obs" in group and "var" in group and "mod" not in group:
         return
@@ -198,18 +209,23 @@ def _check_is_anndata(group: h5py.Group, file: Path, name: str) -> None:
     raise InputError(f"{what}, not an .h5ad file", where=_where(file, name), remedy=remedy)
 
 
-def _read_h5ad(file: Path, *, backed: bool) -> AnnData:
+def _opened(file: Path) -> Any:
+    """Open an HDF5 file or a zarr store, which stays open as long as something of it is held."""
+    if not file.is_dir():
+        return h5py.File(file, "r")
+    import zarr
+
+    return zarr.open_group(file, mode="r")
+
+
+def _read(group: Any, whole: Path | None) -> AnnData:
+    """Read an AnnData from a group, or an HDF5 file as a whole, of which older forms are known too."""
     from anndata import read_h5ad
-
-    with _quiet():
-        return read_h5ad(file, backed="r" if backed else None)
-
-
-def _read_element(group: h5py.Group) -> AnnData:
     from anndata.io import read_elem
 
-    with _quiet():
-        adata: AnnData = read_elem(group)
+    if whole is not None and whole.is_file():
+        return read_h5ad(whole)
+    adata: AnnData = read_elem(group)
     return adata
 
 

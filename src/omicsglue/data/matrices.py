@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-import h5py
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata.abc import CSCDataset, CSRDataset
 from numpy.typing import NDArray
 
+from omicsglue.data.stores import is_on_disk
 from omicsglue.errors import InputError
 from omicsglue.suggest import listed
 
@@ -204,8 +204,8 @@ def survey_matrix(matrix: Matrix) -> MatrixSurvey:
     nan_per_cell, nan_per_feature = np.zeros_like(per_cell), np.zeros_like(per_feature)
     largest = 0.0
     for rows, columns, values in _iter_entries(matrix):
-        per_cell += np.bincount(rows, minlength=n_cells)
-        per_feature += np.bincount(columns, minlength=n_features)
+        _count(per_cell, rows)
+        _count(per_feature, columns)
         if values.dtype.kind in "iu":
             if values.dtype.kind == "i":
                 negative.add(values < 0, rows, columns, values)
@@ -215,8 +215,8 @@ def survey_matrix(matrix: Matrix) -> MatrixSurvey:
         if not finite.all():
             missing = np.isnan(values)
             nan.add(missing, rows, columns, values)
-            nan_per_cell += np.bincount(rows[missing], minlength=n_cells)
-            nan_per_feature += np.bincount(columns[missing], minlength=n_features)
+            _count(nan_per_cell, rows[missing])
+            _count(nan_per_feature, columns[missing])
             infinite.add(np.isinf(values), rows, columns, values)
             rows, columns, values = rows[finite], columns[finite], values[finite]
         negative.add(values < 0, rows, columns, values)
@@ -285,8 +285,16 @@ def _iter_entries(matrix: Matrix) -> Iterator[tuple[NDArray[np.int64], NDArray[n
         yield (rows, columns + start, values) if by_column else (rows + start, columns, values)
 
 
+def _count(into: NDArray[np.int64], places: NDArray[np.int64]) -> None:
+    """Add to each place how often it occurs; the cost is that of the places, however long the array is."""
+    if len(places):
+        first = int(places.min())
+        found = np.bincount(places - first)
+        into[first : first + len(found)] += found
+
+
 def _block_length(matrix: Matrix, width: int) -> int:
-    dense = isinstance(matrix, np.ndarray | h5py.Dataset)
+    dense = not is_sparse(matrix) and not isinstance(matrix, CSRDataset | CSCDataset)
     return max(1, (_DENSE_BLOCK if dense else _SPARSE_BLOCK) // max(1, width))
 
 
@@ -296,7 +304,7 @@ def _readable(matrix: Matrix, where: str) -> Matrix:
     sparse = isinstance(matrix, CSRDataset | CSCDataset) or (
         is_sparse(matrix) and matrix.format in {"csr", "csc"}
     )
-    if not sparse and not isinstance(matrix, np.ndarray | h5py.Dataset):
+    if not sparse and not isinstance(matrix, np.ndarray) and not is_on_disk(matrix):
         raise InputError(
             f"is a {type(matrix).__name__}, which cannot be read",
             where=where,

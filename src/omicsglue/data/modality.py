@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,8 @@ from omicsglue.data.labels import check_types, known_labels
 from omicsglue.data.matrices import column_blocks, matrix_of
 from omicsglue.data.missing import measured_entries
 from omicsglue.data.setup import ModalitySetup
+from omicsglue.data.stores import is_on_disk
+from omicsglue.data.streaming import BlockShuffle, RowsOnDisk
 from omicsglue.errors import InputError, examples
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ class ModalityData:
     features
         Names of the modelled features (those in the guidance graph), shape ``(f,)``.
     counts
-        Modelled data, CSR, ``(n, f)``, float32.
+        Modelled data, ``(n, f)``, float32: CSR, or rows that are read from disk when they are wanted.
     inputs
         Encoder input, ``(n, d)``: float32 array, or CSR where the encoder sees log-normalised data.
     library
@@ -65,7 +67,7 @@ class ModalityData:
     name: str
     cells: npt.NDArray[np.object_]
     features: npt.NDArray[np.object_]
-    counts: sp.csr_matrix
+    counts: sp.csr_matrix | RowsOnDisk
     inputs: EncoderInput
     library: npt.NDArray[np.float32]
     batch: npt.NDArray[np.int64]
@@ -80,6 +82,18 @@ class ModalityData:
     def __len__(self) -> int:
         """Return the number of cells."""
         return len(self.cells)
+
+    @property
+    def shuffle(self) -> BlockShuffle | None:
+        """How cells on disk are shuffled; ``None`` for those in memory."""
+        return self.counts.shuffle if isinstance(self.counts, RowsOnDisk) else None
+
+    def walk(self) -> Iterator[tuple[npt.NDArray[np.int64], sp.csr_matrix]]:
+        """Yield all cells in blocks: row numbers and modelled data; those in memory as one block."""
+        if isinstance(self.counts, RowsOnDisk):
+            yield from self.counts.walk()
+        else:
+            yield np.arange(len(self)), self.counts
 
     def input_rows(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """Return the encoder's input for some cells, dense, ``(len(rows), d)``."""
@@ -119,8 +133,10 @@ def resolve(
     InputError
         If the data do not fit the setup, or lack a feature.
     """
-    counts, coverage = _modelled(name, adata, setup, features)
     kind = checks.SUPPORT[setup.likelihood]
+    if stays_on_disk(adata, setup, name):
+        return _resolve_on_disk(name, adata, setup, features, batches, labels)
+    counts, coverage = _modelled(name, adata, setup, features)
     standard, inputs = None, None
     if not setup.representation:
         inputs, standard = encoder_values(counts, coverage, kind)
@@ -285,18 +301,63 @@ def _representation(name: str, adata: AnnData, setup: ModalitySetup) -> npt.NDAr
     return checks.check_representation(adata, setup.representation, where=name)
 
 
+def can_stay_on_disk(adata: AnnData, setup: ModalitySetup, name: str) -> bool:
+    """Return whether training can read a modality from disk: counts, or zeros and ones, all measured."""
+    measured = checks.coverage_key(adata, setup, name) is None
+    return measured and checks.SUPPORT.get(setup.likelihood) in ("counts", "binary")
+
+
+def stays_on_disk(adata: AnnData, setup: ModalitySetup, name: str) -> bool:
+    """Return whether training reads a modality from disk."""
+    on_disk = is_on_disk(matrix_of(adata, setup.layer, where=name))
+    return on_disk and can_stay_on_disk(adata, setup, name)
+
+
+def _resolve_on_disk(
+    name: str,
+    adata: AnnData,
+    setup: ModalitySetup,
+    features: Sequence[str],
+    batches: Sequence[str] | None,
+    labels: Sequence[str],
+) -> ModalityData:
+    """Resolve a modality whose counts stay on disk, in one pass over them."""
+    if not setup.representation:
+        raise InputError(
+            "the data stay on disk, where the encoder cannot see log-normalised counts of all cells",
+            where=name,
+            remedy="compute a representation, such as og.pp.pca or og.pp.lsi, and name it in the setup, or "
+            "load the data with adata.to_memory()",
+        )
+    at = _places(name, adata, features)
+    kind = checks.SUPPORT[setup.likelihood]
+    matrix = matrix_of(adata, setup.layer, where=name)
+    counts = RowsOnDisk(matrix, at.astype(np.int64), binary=kind == "binary")
+    sums = np.concatenate([np.asarray(block.sum(axis=1)).ravel() for _, block in counts.walk()])
+    if not np.isfinite(sums).all() or (sums < 0).any():
+        checks.check_values(adata, setup.layer, kind, where=name)
+    codes, names = checks.batch_codes(adata, setup.batch_key, batches, name)
+    library = np.maximum(sums, 1).astype(np.float32) if kind == "counts" else np.ones_like(sums)
+    return ModalityData(
+        name=name,
+        cells=adata.obs_names.to_numpy(dtype=object),
+        features=np.asarray(features, dtype=object),
+        counts=counts,
+        inputs=_representation(name, adata, setup),
+        library=library.astype(np.float32),
+        batch=codes,
+        batches=names,
+        weight=np.ones(adata.n_obs, dtype=np.float32),
+        label=_label_codes(adata, setup, labels),
+        likelihood=setup.likelihood,
+    )
+
+
 def _modelled(
     name: str, adata: AnnData, setup: ModalitySetup, features: Sequence[str]
 ) -> tuple[sp.csr_matrix, sp.csr_matrix | None]:
     """Return the modelled data and their coverage, of the features in the order that is wanted."""
-    at = adata.var_names.get_indexer(pd.Index(features))
-    if (at < 0).any():
-        missing = [feature for feature, place in zip(features, at, strict=True) if place < 0]
-        raise InputError(
-            f"the data lack features that are modelled: {examples(missing)}",
-            where=name,
-            remedy="give the features on which the model was trained",
-        )
+    at = _places(name, adata, features)
     modelled = np.zeros(adata.n_vars, dtype=bool)
     modelled[at] = True
     counts, coverage = checks.modelled_matrix(adata, setup, modelled, name), None
@@ -306,6 +367,19 @@ def _modelled(
         coverage = column_blocks(matrix_of(adata, key, where=name), np.flatnonzero(modelled))
     counts, coverage = measured_entries(counts, coverage)
     return _in_order(counts, at), None if coverage is None else _in_order(coverage, at)
+
+
+def _places(name: str, adata: AnnData, features: Sequence[str]) -> npt.NDArray[np.intp]:
+    """Return where the modelled features are among those of the data."""
+    at: npt.NDArray[np.intp] = adata.var_names.get_indexer(pd.Index(features))
+    if (at < 0).any():
+        missing = [feature for feature, place in zip(features, at, strict=True) if place < 0]
+        raise InputError(
+            f"the data lack features that are modelled: {examples(missing)}",
+            where=name,
+            remedy="give the features on which the model was trained",
+        )
+    return at
 
 
 def _in_order(matrix: sp.csr_matrix, at: npt.NDArray[np.intp]) -> sp.csr_matrix:

@@ -94,7 +94,25 @@ def feature_profile(data: ModalityData) -> FeatureProfile:
 
 def _moments(data: ModalityData, rows: npt.NDArray[np.intp]) -> dict[str, npt.NDArray[np.float32]]:
     """Return moments of some cells, each of shape ``(features,)``, as :class:`FeatureProfile` names them."""
-    counts = data.counts[rows]
+    wanted = np.zeros(len(data), dtype=bool)
+    wanted[rows] = True
+    blocks = [
+        _moments_of(data, counts[wanted[cells]], cells[wanted[cells]])
+        for cells, counts in data.walk()
+        if wanted[cells].any()
+    ]
+    if len(blocks) == 1:
+        return blocks[0]
+    return {
+        name: np.stack([block[name] for block in blocks]).sum(axis=0, dtype=np.float64).astype(np.float32)
+        for name in blocks[0]
+    }
+
+
+def _moments_of(
+    data: ModalityData, counts: sp.csr_matrix, rows: npt.NDArray[np.intp]
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Return the moments of cells whose modelled data are at hand."""
     found = {"total": _sums(counts)}
     if data.likelihood != "nb":
         logs = np.log(np.where(counts.data > 0, counts.data, 1))

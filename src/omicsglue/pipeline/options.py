@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from numbers import Integral, Real
-from pathlib import Path
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Final
 
 from omicsglue.data.setup import ModalitySetup
 from omicsglue.errors import OptionError
+from omicsglue.pipeline.option_values import by_modality, flag, joined_names, names, protein_genes, whole
 from omicsglue.suggest import did_you_mean, listed
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ BY_MODALITY: Final = (
     "sign",
     "kind",
 )
-KINDS: Final = ("genes", "regions", "proteins")
 PAIRINGS: Final = ("obs_names", "none")
 LIKELIHOOD: Final = "nb"
 ALL: Final = "all"
+BACKED: Final = ("auto", "always", "never")
 RULES: Final = ("combined", "gene_body", "promoter")
 _PROMOTER: Final = 2000  # bases
 
@@ -102,6 +102,9 @@ class IntegrateOptions:
         Where to compute.
     checkpoint_minutes
         Time between checkpoints; 0 for one after every epoch.
+    backed
+        Whether matrices of files stay on disk and are read when they are needed: ``"always"``, ``"never"``,
+        or ``"auto"``, where those of all modalities would take more than 4 GB of memory.
     """
 
     likelihood: Mapping[str, str] = field(default_factory=dict)
@@ -133,6 +136,7 @@ class IntegrateOptions:
     devices: int = 1
     threads: int | None = None
     checkpoint_minutes: float = 1.0
+    backed: str = "auto"
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> IntegrateOptions:
@@ -159,16 +163,16 @@ class IntegrateOptions:
         given = {name: value for name, value in values.items() if value is not None}
         for name in BY_MODALITY:
             if name in given:
-                given[name] = _by_modality(name, given[name])
+                given[name] = by_modality(name, given[name])
         if "protein_genes" in given:
-            given["protein_genes"] = _protein_genes(given["protein_genes"])
+            given["protein_genes"] = protein_genes(given["protein_genes"])
         if "align_batches" in given:
-            given["align_batches"] = _joined_names("align_batches", given["align_batches"])
+            given["align_batches"] = joined_names("align_batches", given["align_batches"])
         for name, least in _LEAST.items():
             if name in given:
-                given[name] = _whole(name, given[name], least)
+                given[name] = whole(name, given[name], least)
         if "unknown_labels" in given:
-            given["unknown_labels"] = _names(given["unknown_labels"])
+            given["unknown_labels"] = names(given["unknown_labels"])
         options = cls(**given)
         options._check_rest()
         return options
@@ -181,6 +185,12 @@ class IntegrateOptions:
                 f"there is no pairing {self.pairing!r}",
                 where="--pairing",
                 remedy=f"choose one of: {', '.join(PAIRINGS)}",
+            )
+        if self.backed not in BACKED:
+            raise OptionError(
+                f"there is no {self.backed!r}{did_you_mean(str(self.backed), BACKED)}",
+                where="--backed",
+                remedy=f"choose one of: {', '.join(BACKED)}",
             )
         self._check_rule()
         self._check_labels()
@@ -347,101 +357,3 @@ class IntegrateOptions:
         values["unknown_labels"] = list(self.unknown_labels)
         values["likelihood"] = {name: self.likelihood.get(name, LIKELIHOOD) for name in known}
         return {"modalities": known, **values}
-
-
-def flag(option: str) -> str:
-    """Return how an option is spelled on the command line."""
-    return "--" + option.replace("_", "-")
-
-
-def _by_modality(option: str, value: object) -> dict[str, Any]:
-    """Return an option that is given by modality, with its values checked."""
-    example = "1" if option == "sign" else "NAME"
-    if not isinstance(value, Mapping):
-        raise OptionError(
-            f"{value!r} names no modality",
-            where=flag(option),
-            remedy=f"give it by modality: {flag(option)} rna={example}, "
-            f"or {option}: {{rna: {example}}} in a file",
-        )
-    given = {str(name): entry for name, entry in value.items() if entry is not None}
-    if option == "batch_key":
-        given = {
-            name: _joined_names(option, entry) if isinstance(entry, list | tuple) else entry
-            for name, entry in given.items()
-        }
-    if option == "sign":
-        return {name: _sign(name, entry) for name, entry in given.items()}
-    for name, entry in given.items():
-        if not isinstance(entry, str) or not entry:
-            raise OptionError(
-                f"it is {entry!r} for {name}", where=flag(option), remedy="give a name, as text in quotes"
-            )
-        if option == "kind" and entry not in KINDS:
-            raise OptionError(
-                f"there is no kind {entry!r} of features{did_you_mean(entry, KINDS)}",
-                where=flag(option),
-                remedy=f"choose one of: {', '.join(KINDS)}",
-            )
-    return given
-
-
-def _protein_genes(value: object) -> str | dict[str, list[str]]:
-    """Return a file's name, or genes by protein."""
-    if isinstance(value, str | Path):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {
-            str(name): [made_by] if isinstance(made_by, str) else [str(gene) for gene in made_by or ()]
-            for name, made_by in value.items()
-        }
-    raise OptionError(
-        f"it is {value!r}",
-        where=flag("protein_genes"),
-        remedy="give a file with the columns protein and gene, or a mapping such as {CD3: [CD3E, CD3D]}",
-    )
-
-
-def _names(value: object) -> tuple[str, ...]:
-    """Return labels that were given as one text or several."""
-    given = [value] if isinstance(value, str) else value
-    if not isinstance(given, Iterable) or isinstance(given, Mapping):
-        raise OptionError(
-            f"it is {value!r}", where="--unknown-label", remedy="give labels as text, or a list of them"
-        )
-    return tuple(dict.fromkeys(str(name) for name in given))
-
-
-def _joined_names(option: str, value: object) -> str:
-    """Return names with commas between them, from such a text or a list."""
-    parts = [value] if isinstance(value, str) else value
-    if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
-        raise OptionError(
-            f"it is {value!r}", where=flag(option), remedy="give names, as text in quotes or a list of them"
-        )
-    names = [name.strip() for part in parts for name in part.split(",")]
-    if not names or not all(names):
-        raise OptionError(
-            f"a name is missing in {value!r}", where=flag(option), remedy="write it as one,another"
-        )
-    return ",".join(dict.fromkeys(names))
-
-
-def _sign(modality: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral) or value not in (-1, 1):
-        raise OptionError(
-            f"the sign of {modality} is {value!r}",
-            where="--sign",
-            remedy=f"give {modality}=1 where features rise with the gene, or {modality}=-1 where they fall",
-        )
-    return int(value)
-
-
-def _whole(option: str, value: object, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise OptionError(
-            f"{option} is {value!r}",
-            where=flag(option),
-            remedy=f"give a whole number of at least {least}",
-        )
-    return int(value)

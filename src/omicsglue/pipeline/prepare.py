@@ -12,7 +12,6 @@ import pandas as pd
 from omicsglue import graph as guidance
 from omicsglue.data import checks
 from omicsglue.data.groups import check_batch_options
-from omicsglue.data.inputs import read_modality
 from omicsglue.data.pairing import pair_cells
 from omicsglue.data.setup import write_setup
 from omicsglue.errors import GraphError, OptionError, examples
@@ -22,10 +21,11 @@ from omicsglue.keys import CHROM, END, HIGHLY_VARIABLE, START, STRAND
 from omicsglue.pipeline.coordinates import GENES, PROTEINS, REGIONS, Kind, annotate
 from omicsglue.pipeline.methylation import expression, genes_by_column, notes, with_signs
 from omicsglue.pipeline.notices import named, quiet
-from omicsglue.pipeline.options import IntegrateOptions, flag
+from omicsglue.pipeline.option_values import flag
+from omicsglue.pipeline.options import IntegrateOptions
 from omicsglue.pipeline.proteins import apart, check_protein_genes, find_genes, kinds_of, model_genes
+from omicsglue.pipeline.read import read_all
 from omicsglue.pipeline.represent import represent, select
-from omicsglue.runs.folder import shell
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -76,10 +76,7 @@ def read_inputs(modalities: Given, options: IntegrateOptions) -> dict[str, AnnDa
         If something is missing or cannot be used.
     """
     options.check_modalities(modalities)
-    read = {
-        name: read_modality(given, name=name) if isinstance(given, str | Path) else shell(given)
-        for name, given in modalities.items()
-    }
+    read = read_all(modalities, options)
     apart(read, options)
     checks.check_modalities(read)
     for name, adata in read.items():

@@ -15,7 +15,8 @@ from omicsglue.genome.names import unversioned
 from omicsglue.genome.proteins import ProteinReport, looks_like_panel, protein_genes
 from omicsglue.keys import HIGHLY_VARIABLE
 from omicsglue.pipeline.coordinates import GENES, NAME_COLUMNS, PROTEINS, Kind, kind_of
-from omicsglue.pipeline.options import IntegrateOptions, flag
+from omicsglue.pipeline.option_values import flag
+from omicsglue.pipeline.options import IntegrateOptions
 from omicsglue.pp.features import detection
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ import pandas as pd
 from anndata import AnnData
 
 from omicsglue import keys
+from omicsglue.data import stores
 from omicsglue.errors import InputError, RunFolderError, examples
 from omicsglue.io import atomic_path, read_json, read_parquet, remove_partial, write_json, write_parquet
 from omicsglue.runs.space import reserve, room_for
@@ -199,8 +200,10 @@ class RunFolder:
 
         with atomic_path(self.integrated) as temporary, set_options(pull_on_update=False), _quiet():
             shells = {name: shell(each) for name, each in modalities.items()}
-            reserve(temporary, room_for(shells))
+            on_disk = {name: stores.take_from_disk(each) for name, each in shells.items()}
+            reserve(temporary, room_for(shells) + sum(map(stores.bytes_of, on_disk.values())))
             MuData(shells).write_h5mu(temporary)
+            stores.copy_all(on_disk, temporary)
         return self.integrated
 
     def write_history(self, history: pd.DataFrame) -> Path:
@@ -362,18 +365,20 @@ def _damaged(path: Path, why: object) -> RunFolderError:
 
 
 def shell(adata: AnnData) -> AnnData:
-    """Return an AnnData of the same arrays whose tables may be changed without changing the user's."""
-    source = adata.to_memory() if adata.isbacked else adata
-    raw = source.raw
+    """Return an AnnData of the same arrays whose tables may be changed without changing the user's.
+
+    Matrices that are on disk stay there; of a backed object ``raw`` is left out.
+    """
+    raw = None if adata.isbacked else adata.raw
     return AnnData(
-        X=source.X,
-        obs=source.obs.copy(),
-        var=source.var.copy(),
-        uns=dict(source.uns),
-        obsm=dict(source.obsm),
-        varm=dict(source.varm),
-        obsp=dict(source.obsp),
-        varp=dict(source.varp),
-        layers=dict(source.layers),
+        X=adata.X,
+        obs=adata.obs.copy(),
+        var=adata.var.copy(),
+        uns=dict(adata.uns),
+        obsm=dict(adata.obsm),
+        varm=dict(adata.varm),
+        obsp=dict(adata.obsp),
+        varp=dict(adata.varp),
+        layers=dict(adata.layers),
         raw=None if raw is None else {"X": raw.X, "var": raw.var, "varm": dict(raw.varm)},
     )

@@ -113,7 +113,9 @@ class StageData:
         if pairing is not None:
             cells = {name: len(data) for name, data in modalities.items()}
             return cls(modalities, split_together(cells, fraction, rng, pairing), graph, pairing)
-        splits = {name: split_cells(len(data), fraction, rng) for name, data in modalities.items()}
+        splits = {
+            name: split_cells(len(data), fraction, rng, data.shuffle) for name, data in modalities.items()
+        }
         return cls(modalities, splits, graph)
 
     def weighted(self, weights: Weights, of_batches: Weights | None = None) -> StageData:
