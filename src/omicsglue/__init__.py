@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from omicsglue.errors import OmicsGlueError, OmicsGlueWarning
     from omicsglue.model import GLUE
     from omicsglue.pipeline import Integration, integrate
+    from omicsglue.pipeline.convert import convert
     from omicsglue.recipe import Recipe
 
 __version__ = "0.1.0"
@@ -26,6 +27,7 @@ _NAMES = {
     "OmicsGlueError": "omicsglue.errors",
     "OmicsGlueWarning": "omicsglue.errors",
     "Recipe": "omicsglue.recipe",
+    "convert": "omicsglue.pipeline.convert",
     "integrate": "omicsglue.pipeline",
 }
 
@@ -35,6 +37,7 @@ __all__ = [
     "OmicsGlueError",
     "OmicsGlueWarning",
     "Recipe",
+    "convert",
     "datasets",
     "errors",
     "genome",

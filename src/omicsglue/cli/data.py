@@ -46,14 +46,14 @@ def simulate(
     proteins: Annotated[int, typer.Option(help="Number of proteins.")] = 30,
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,
 ) -> None:
-    """Write simulated multi-omics cells with known types and regulatory links."""
-    from omicsglue.datasets import simulate as draw
+    """Write simulated multi-omics cells with known types and regulatory links, as they are drawn."""
+    from omicsglue.datasets import SimulationOptions, draw_truth, write_streamed
 
     modalities = tuple(modality or ("rna", "atac"))
     factors = numbers(named(depth, "--depth"), "--depth", float)
     absent = {name: tuple(value.split(",")) for name, value in named(missing, "--missing").items()}
-    data = draw(
-        cells,
+    options = SimulationOptions(
+        cells=cells,
         genes=genes,
         peaks=peaks,
         types=types,
@@ -73,7 +73,7 @@ def simulate(
         paired=paired,
         proteins=proteins,
     )
-    typer.echo(data.write(out))
+    typer.echo(write_streamed(out, draw_truth(options)))
 
 
 def demo(

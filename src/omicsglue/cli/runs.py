@@ -22,7 +22,10 @@ IgnoreLabel = Annotated[Many, typer.Option(help="Label to leave out; may be repe
 def integrate(
     *,
     modality: Annotated[
-        Many, typer.Option(metavar="NAME=FILE", help="An .h5ad file, .zarr folder, or FILE.h5mu:MODALITY; at least two.")
+        Many,
+        typer.Option(
+            metavar="NAME=FILE", help="An .h5ad file, .zarr folder, or FILE.h5mu:MODALITY; at least two."
+        ),
     ] = None,
     annotation: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Genes: GTF, GFF3 or BED, plain or gzip.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from omicsglue.datasets.options import PRESETS, SimulationOptions
 from omicsglue.datasets.simulate import SimulatedData, demo_data, iterate_blocks, simulate, simulate_from
+from omicsglue.datasets.stream import write_streamed
 from omicsglue.datasets.truth import SimulationTruth, draw_truth
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     "iterate_blocks",
     "simulate",
     "simulate_from",
+    "write_streamed",
 ]

@@ -69,8 +69,7 @@ class SimulatedData:
     @property
     def proteins(self) -> pd.DataFrame:
         """Which gene makes which protein: ``protein`` and ``gene``."""
-        places, names = _gene_features(self.truth, "protein")
-        return pd.DataFrame({"protein": names.to_numpy(), "gene": places.index.to_numpy()})
+        return protein_genes(self.truth)
 
     def write(self, folder: str | os.PathLike[str]) -> Path:
         """Write the modalities, ``genes.gtf.gz``, ``links.parquet`` and ``truth.json`` into a folder.
@@ -104,6 +103,12 @@ def named_links(truth: SimulationTruth) -> pd.DataFrame:
             "distance": links["distance"].to_numpy(),
         }
     )
+
+
+def protein_genes(truth: SimulationTruth) -> pd.DataFrame:
+    """Return which gene makes which protein."""
+    places, names = _gene_features(truth, "protein")
+    return pd.DataFrame({"protein": names.to_numpy(), "gene": places.index.to_numpy()})
 
 
 def simulate(
@@ -322,11 +327,12 @@ def _assemble(
     counts = layers.pop("X")
     obs = cells.loc[cells[f"in_{modality}"], ["cell_type", "batch", "branch", "pseudotime"]].copy()
     obs["n_counts"] = np.asarray(counts.sum(axis=1)).ravel()
-    var = _features(truth, modality, coordinates=coordinates)
+    var = features_of(truth, modality, coordinates=coordinates)
     return ad.AnnData(X=counts, obs=obs, var=var, layers=layers)
 
 
-def _features(truth: SimulationTruth, modality: str, *, coordinates: bool) -> pd.DataFrame:
+def features_of(truth: SimulationTruth, modality: str, *, coordinates: bool = False) -> pd.DataFrame:
+    """Return ``var`` of a modality, with places where these are asked for."""
     if modality == "atac":
         places, names = truth.peaks.assign(strand="."), truth.peaks.index
         var = pd.DataFrame(index=pd.Index(names.to_numpy()))

@@ -50,17 +50,39 @@ def write_simulation(
     RunFolderError
         If the folder cannot be written to.
     """
-    if folder.exists() and not folder.is_dir():
-        raise OptionError("it is a file", where=str(folder), remedy="Give the name of a folder.")
-    folder.mkdir(parents=True, exist_ok=True)
+    check_folder(folder)
     for name, data in modalities.items():
         with atomic_path(folder / f"{name}.h5ad") as temporary:
             data.write_h5ad(temporary, compression="gzip", compression_opts=1)
+    write_tables(folder, modalities, tables, truth)
+    return folder
+
+
+def check_folder(folder: Path) -> Path:
+    """Return a folder, made where it does not exist.
+
+    Raises
+    ------
+    OptionError
+        If the path is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OptionError("it is a file", where=str(folder), remedy="Give the name of a folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def write_tables(
+    folder: Path,
+    modalities: Mapping[str, ad.AnnData],
+    tables: Mapping[str, pd.DataFrame],
+    truth: SimulationTruth,
+) -> None:
+    """Write what goes with the modalities; of these themselves no more than the tables is looked at."""
     write_gtf(folder / "genes.gtf.gz", truth.genes)
     for name, table in tables.items():
         write_parquet(folder / f"{name}.parquet", table)
     write_json(folder / "truth.json", summary(modalities, truth))
-    return folder
 
 
 def summary(modalities: Mapping[str, ad.AnnData], truth: SimulationTruth) -> dict[str, Any]:
