@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gzip
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,8 +15,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+import zarr
 
 from omicsglue.data.inputs import read_modality, split_mudata
+from omicsglue.data.stores import bytes_in_memory, in_memory, is_on_disk
 from omicsglue.errors import InputError
 
 
@@ -59,11 +62,38 @@ def refusal(path: Path | str, name: str = "rna") -> InputError:
 @pytest.mark.parametrize("backed", [False, True])
 def test_data_come_back_as_written(h5ad: Path, *, backed: bool) -> None:
     adata = read_modality(h5ad, name="rna", backed=backed)
-    assert adata.isbacked == backed
-    np.testing.assert_array_equal(adata[:].to_memory().X.toarray(), small().X.toarray())
+    assert is_on_disk(adata.X) == backed
+    assert bytes_in_memory(adata) == (adata.X.group["data"].size * 8 + 5 * 4 if backed else 0)
+    np.testing.assert_array_equal(in_memory(adata).X.toarray(), small().X.toarray())
     assert list(adata.var_names) == ["gene0", "gene1", "gene2"]
-    if backed:
-        adata.file.close()
+
+
+@pytest.mark.parametrize("backed", [False, True])
+@pytest.mark.parametrize("form", [2, 3])
+def test_zarr_stores_of_both_formats_are_read(tmp_path: Path, form: int, *, backed: bool) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ad.io.write_elem(zarr.open_group(tmp_path / "rna.zarr", mode="w", zarr_format=form), "/", small())
+    adata = read_modality(tmp_path / "rna.zarr", name="rna", backed=backed)
+    assert is_on_disk(adata.X) == backed
+    np.testing.assert_array_equal(in_memory(adata).X.toarray(), small().X.toarray())
+
+
+def test_modality_of_a_mudata_store(tmp_path: Path) -> None:
+    root = zarr.open_group(tmp_path / "both.zarr", mode="w", zarr_format=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for modality, prefix in (("rna", "gene"), ("atac", "peak")):
+            ad.io.write_elem(root.require_group("mod"), modality, small(prefix))
+        ad.io.write_elem(root, "obs", pd.DataFrame(index=["a"]))
+    assert read_modality(f"{tmp_path}/both.zarr:atac", name="x").var_names[0] == "peak0"
+    assert "has no modality 'protein'" in str(refusal(f"{tmp_path}/both.zarr:protein"))
+
+
+def test_a_damaged_store_is_called_damaged(tmp_path: Path) -> None:
+    (tmp_path / "rna.zarr").mkdir()
+    (tmp_path / "rna.zarr/zarr.json").write_text("")
+    assert "damaged" in refusal(tmp_path / "rna.zarr").what
 
 
 @pytest.mark.parametrize(("suffix", "name"), [(":atac", "peaks"), ("", "atac")])
@@ -112,7 +142,6 @@ def test_folder(h5ad: Path, tmp_path: Path) -> None:
     assert "rna.h5ad" in refusal(tmp_path).remedy
     for name, word in (
         ("matrix.mtx.gz", "read_10x_mtx"),
-        ("zarr.json", "read_zarr"),
         ("integrated.h5mu", "run"),
     ):
         folder = tmp_path / name.replace(".", "_")
