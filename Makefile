@@ -17,7 +17,7 @@ OUT ?= demo
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: help demo test lint format types imports docs errors bench bench-speed bench-links constraints clean
+.PHONY: help demo test lint format types imports docs errors bench bench-speed bench-links bench-scale constraints clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ bench: $(VENV)/.test ## measure speed and quality
 
 bench-speed: $(VENV)/.base ## measure speed beside scglue, in .venv-scglue (an hour; BENCH_ARGS=--small: 10 minutes)
 	$(BIN)/python benchmarks/speed.py $(BENCH_ARGS)
+
+bench-scale: $(VENV)/.test ## measure growth with cells on disk, to 500,000 (two hours; BENCH_ARGS=--small: minutes)
+	$(BIN)/python benchmarks/scale.py --out scale $(BENCH_ARGS)
 
 bench-links: $(VENV)/.test ## measure regulatory links beside scglue's (two hours; BENCH_ARGS=--small: 10 minutes)
 	$(BIN)/python benchmarks/links.py $(BENCH_ARGS)
