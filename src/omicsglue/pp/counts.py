@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import warnings
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import scipy.sparse as sp
+from anndata.abc import CSCDataset, CSRDataset
 
 from omicsglue.data.counts import check_finite, matrix_name
 from omicsglue.data.matrices import iter_row_blocks, matrix_of
-from omicsglue.errors import InputError, OptionError
+from omicsglue.errors import InputError, OmicsGlueWarning, OptionError
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
+MUCH = 2**31  # bytes of a matrix on disk, from which on loading it is worth a warning
+
 
 def csr_counts(adata: AnnData, layer: str | None, where: str) -> sp.csr_matrix:
     """Return counts as CSR, float32, cells x features, whatever holds them.
+
+    All counts come into memory, those of a file too, with a warning where they take more than 2 GB.
+    :func:`omicsglue.pp.blocks.cell_blocks` does not load them.
 
     Parameters
     ----------
@@ -32,24 +39,59 @@ def csr_counts(adata: AnnData, layer: str | None, where: str) -> sp.csr_matrix:
     InputError
         If there are no cells or no such layer, or a value is NaN, infinite or negative.
     """
-    blocks = [
-        sp.csr_matrix(block, dtype=np.float32)
-        for _, block in iter_row_blocks(matrix_of(adata, layer, where=where))
-    ]
+    matrix = matrix_of(adata, layer, where=where)
+    warn_of_loading(matrix, where)
+    blocks = [sp.csr_matrix(block, dtype=np.float32) for _, block in iter_row_blocks(matrix)]
     if not blocks:
         raise InputError(
             "there are no cells", where=where, remedy="check the step that made or filtered these data"
         )
     counts = sp.csr_matrix(sp.vstack(blocks))
-    if not np.isfinite(counts.data).all():
-        check_finite(adata, layer, where=where)
-    if counts.data.min(initial=0) < 0:
-        raise InputError(
-            f"{matrix_name(layer)} holds negative values, down to {counts.data.min():.4g}",
-            where=where,
-            remedy="name the layer that holds the counts",
-        )
+    if not np.isfinite(counts.data).all() or counts.data.min(initial=0) < 0:
+        refuse_values(adata, layer, where)
     return counts
+
+
+def refuse_values(adata: AnnData, layer: str | None, where: str) -> NoReturn:
+    """Refuse a matrix that was found to hold values that are no counts.
+
+    Raises
+    ------
+    InputError
+        Which says what they are.
+    """
+    check_finite(adata, layer, where=where)
+    blocks = (block for _, block in iter_row_blocks(matrix_of(adata, layer, where=where)))
+    lowest = min(float(block.min()) for block in blocks if block.shape[0])
+    raise InputError(
+        f"{matrix_name(layer)} holds negative values, down to {lowest:.4g}",
+        where=where,
+        remedy="name the layer that holds the counts",
+    )
+
+
+def warn_of_loading(matrix: Any, where: str) -> None:
+    """Warn of a sparse matrix in a file that is about to be loaded, where it is large.
+
+    Parameters
+    ----------
+    matrix
+        What :func:`omicsglue.data.matrices.matrix_of` returns.
+    where
+        Who asks, for the message.
+    """
+    if not isinstance(matrix, CSRDataset | CSCDataset):
+        return
+    size = 8 * int(matrix.group["data"].shape[0])
+    if size > MUCH:
+        kind = "stored by columns (CSC)" if isinstance(matrix, CSCDataset) else "needed as a whole"
+        warnings.warn(
+            f"{where}: a matrix on disk is {kind}, so it is loaded: it takes about {size / 1e9:.0f} GB of "
+            "memory, and as much again while it is worked on\n"
+            "  -> store counts by rows (scipy.sparse.csr_matrix) where memory is short",
+            OmicsGlueWarning,
+            stacklevel=3,
+        )
 
 
 def check_components(n_components: int, where: str) -> None:

@@ -9,15 +9,20 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from omicsglue.data.matrices import matrix_of
 from omicsglue.errors import InputError, OmicsGlueWarning
 from omicsglue.keys import LSI
+from omicsglue.pp.blocks import cell_blocks, too_large
 from omicsglue.pp.counts import check_components, csr_counts
-from omicsglue.pp.shrinkage import permuted_columns, shrunken_scores
+from omicsglue.pp.decomposition import scores
+from omicsglue.pp.lsi_blocks import TfIdf, bytes_at_once, components_of_blocks
+from omicsglue.pp.shrinkage import kept_share, permuted_columns, shrunken_scores
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 Floats = npt.NDArray[np.float32]
+Floats64 = npt.NDArray[np.float64]
 DEPTH_CORRELATION = 0.9
 POWER_ITERATIONS = 7
 
@@ -36,6 +41,10 @@ def lsi(
     TF-IDF, rows scaled to 10,000 and logged, a randomised truncated SVD on the sparse matrix, and shrinkage
     of the components to their signal. The noise is that of the same matrix with its columns permuted.
     Features that no cell has are left out.
+
+    Where that would take more than 1 GB for counts on disk (8 GB for counts in memory), they are read in
+    blocks of cells, five times: for totals, for three steps of an SVD begun on the cells drawn in the first
+    pass (60 million non-zero counts at most), and for the scores.
 
     Parameters
     ----------
@@ -65,23 +74,47 @@ def lsi(
         If ``n_components`` is less than 2.
     """
     check_components(n_components, "lsi")
+    matrix = matrix_of(adata, layer, where="lsi")
+    if too_large(matrix, bytes_at_once(matrix)):
+        result, depth = _in_blocks(adata, n_components, layer, seed)
+        if drop_depth:
+            result = np.ascontiguousarray(result[:, ~_follows_depth(result.astype(np.float64), depth)])
+    else:
+        result = _at_once(adata, n_components, layer, seed, drop_depth=drop_depth)
+    adata.obsm[key_added] = result
+    return result
+
+
+def _at_once(adata: AnnData, n_components: int, layer: str | None, seed: int, *, drop_depth: bool) -> Floats:
     x, depth = tf_idf(adata, layer)
-    components = min(n_components, *(size - 1 for size in x.shape))
-    if components < 2:
-        raise InputError(
-            f"LSI needs at least 3 cells and 3 features with counts, found {x.shape[0]} and {x.shape[1]}",
-            where="lsi",
-            remedy="check the step that made or filtered these data",
-        )
+    components = _components(n_components, x.shape)
     u, s = _truncated_svd(x, components, seed)
     # The mean profile survives permutation as the first component: the second is the largest of the noise
     null = _truncated_svd(permuted_columns(x, np.random.default_rng(seed)), 2, seed)[1]
     if drop_depth:
         free = ~_follows_depth(u, depth)
         u, s = u[:, free], s[free]
-    result = shrunken_scores(u * s, s, null[1], x.shape, "LSI")
-    adata.obsm[key_added] = result
-    return result
+    return shrunken_scores(u * s, s, null[1], x.shape, "LSI")
+
+
+def _in_blocks(adata: AnnData, n_components: int, layer: str | None, seed: int) -> tuple[Floats, Floats64]:
+    values = TfIdf(cell_blocks(adata, layer, "lsi"), seed)
+    singular, loadings, edge = components_of_blocks(values, _components(n_components, values.shape), seed)
+    share, unit = kept_share(singular, edge, values.shape, "LSI")
+    weights = loadings[:, share > 0] * (share[share > 0] * unit)
+    return scores(values, values.shape[0], weights), values.depth
+
+
+def _components(wanted: int, shape: tuple[int, int]) -> int:
+    """Return how many components can be found."""
+    components = min(wanted, *(size - 1 for size in shape))
+    if components < 2:
+        raise InputError(
+            f"LSI needs at least 3 cells and 3 features with counts, found {shape[0]} and {shape[1]}",
+            where="lsi",
+            remedy="check the step that made or filtered these data",
+        )
+    return components
 
 
 def tf_idf(adata: AnnData, layer: str | None = None) -> tuple[sp.csr_matrix, npt.NDArray[np.float64]]:

@@ -9,16 +9,20 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from omicsglue.data.matrices import matrix_of
 from omicsglue.errors import InputError
 from omicsglue.keys import PCA
+from omicsglue.pp.blocks import cell_blocks, too_large
 from omicsglue.pp.counts import check_components, csr_counts
+from omicsglue.pp.pca_blocks import FLAT, bytes_at_once, pca_in_blocks
 from omicsglue.pp.shrinkage import noise_edge, shrunken_scores
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 Floats = npt.NDArray[np.float32]
-FLAT = 1e-5  # deviation, relative to the mean, that is rounding and no difference between cells
+
+__all__ = ["FLAT", "components_of", "pca", "standardised"]
 
 
 def pca(
@@ -34,6 +38,9 @@ def pca(
 
     Counts are scaled to the median depth, logged, standardised and decomposed by scanpy; components are then
     shrunk to their signal, the noise being that of independent standardised genes. The counts stay.
+
+    Where that would take more than 1 GB for counts on disk (8 GB for counts in memory), they are read in
+    blocks of cells, three times, and the same components are found from the cross-products of the features.
 
     Parameters
     ----------
@@ -62,8 +69,8 @@ def pca(
         If ``n_components`` is less than 2.
     """
     check_components(n_components, "pca")
-    log_counts = _log_normalised(adata, features, layer)
-    cells, genes = log_counts.shape
+    matrix = matrix_of(adata, layer, where="pca")
+    cells, genes = matrix.shape[0], matrix.shape[1] if features is None else int(np.sum(features))
     components = min(n_components, cells - 1, genes - 1)
     if components < 2:
         raise InputError(
@@ -71,12 +78,17 @@ def pca(
             where="pca",
             remedy="check the step that made or filtered these data",
         )
-    x, varying = standardised(log_counts)
-    if not varying:
-        raise InputError(
-            "no feature differs between cells", where="pca", remedy="check that the right matrix was chosen"
-        )
-    result = components_of(x, varying, components, seed)
+    if too_large(matrix, bytes_at_once(matrix, genes)):
+        result = pca_in_blocks(cell_blocks(adata, layer, "pca"), features, components, seed)
+    else:
+        x, varying = standardised(_log_normalised(adata, features, layer))
+        if not varying:
+            raise InputError(
+                "no feature differs between cells",
+                where="pca",
+                remedy="check that the right matrix was chosen",
+            )
+        result = components_of(x, varying, components, seed)
     adata.obsm[key_added] = result
     return result
 

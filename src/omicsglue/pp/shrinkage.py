@@ -76,6 +76,25 @@ def shrunken_scores(
     float32, cells x components above the noise; where fewer than two are, the first ten as they are, with a
     warning.
     """
+    share, unit = kept_share(singular_values, edge, shape, where)
+    signal = scores[:, share > 0] * share[share > 0] * unit
+    return np.ascontiguousarray(signal - signal.mean(axis=0), dtype=np.float32)
+
+
+def kept_share(
+    singular_values: Floats64, edge: float, shape: tuple[int, int], where: str
+) -> tuple[Floats64, float]:
+    """Return the share of signal of each component, and by what scores become units of the noise's deviation.
+
+    Parameters
+    ----------
+    singular_values, edge, shape, where
+        See :func:`shrunken_scores`.
+
+    Returns
+    -------
+    Shape ``(components,)``, 0 where a component is left out; and a factor.
+    """
     edge = max(edge, ROUNDING * float(singular_values.max(initial=1.0)))
     share = signal_share(singular_values, edge, shape)
     if (share > 0).sum() < FEWEST:
@@ -83,11 +102,10 @@ def shrunken_scores(
             f"{where}: no structure stands out from the noise; the embedding will show little\n"
             "  -> check depth and feature selection, or give a representation of your own",
             OmicsGlueWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
         share = np.where(np.arange(len(share)) < WITHOUT_SIGNAL, 1.0, 0.0)
-    signal = scores[:, share > 0] * share[share > 0] * (noise_edge(shape) / edge)
-    return np.ascontiguousarray(signal - signal.mean(axis=0), dtype=np.float32)
+    return share, noise_edge(shape) / edge
 
 
 def permuted_columns(x: sp.csr_matrix, rng: np.random.Generator) -> sp.csr_matrix:
