@@ -3,8 +3,8 @@ r"""Measure what reading by blocks costs in quality: one JSON line a run.
     python benchmarks/shuffling.py --cells 4000 --seeds 0,1
 
 Simulated cells are sorted by type, the worst order that a file can have, and written to disk. They are
-integrated in memory, where every pass is a full shuffle, and from disk with buffers of a half, a quarter and an
-eighth of the cells (`--buffers 2,4,8`), in blocks of 256 consecutive cells. Scores are those of
+integrated in memory, where every pass is a full shuffle, and from disk with buffers of a half, a quarter and
+an eighth of the cells (`--buffers 2,4,8`), in blocks of 256 consecutive cells. Scores are those of
 `omicsglue score`: FOSCTTM of the true pairs, label accuracy, mixing; and the steps in a second.
 """
 
