@@ -9,8 +9,8 @@ stage begins with the pretrained weights, whatever the composition, and takes ha
 `metacells-kept-short`, where the first takes a quarter of them.
 
 Studies and scores are those of ``benchmarks/composition.py``; seconds are given by stage. ``weight_error``
-tells how far balancing weights depart from the true ones, and ``weight_error_metacells`` how far those do that
-come of clusters of metacells, shares counted in cells.
+tells how far balancing weights depart from the true ones, and ``weight_error_metacells`` how far those do
+that come of clusters of metacells, shares counted in cells.
 """
 
 from __future__ import annotations

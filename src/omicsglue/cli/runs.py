@@ -157,6 +157,13 @@ def integrate(
     max_epochs: Annotated[
         int | None, typer.Option(metavar="N", help="At most so many epochs in each stage.")
     ] = None,
+    metacells: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Pretrain on so many metacells of each modality, at most; 0 for cells. [default: 0]",
+        ),
+    ] = None,
     ensemble: Annotated[
         int | None,
         typer.Option(
@@ -214,6 +221,7 @@ def integrate(
         "n_genes": n_genes,
         "n_components": n_components,
         "max_epochs": max_epochs,
+        "metacells": metacells,
         "ensemble": ensemble,
         "seed": seed,
         "device": device,

@@ -92,7 +92,8 @@ def _of_stratum(x: npt.NDArray[np.float32], groups: int, seed: list[int]) -> Cod
         return _even(x, _k_means(x, groups, seed), groups)
     coarse_number = int(np.ceil(np.sqrt(groups)))
     coarse = _even(x, _k_means(x, coarse_number, seed), coarse_number)
-    code, first = np.empty(len(x), dtype=np.int64), 0
+    code: Codes = np.empty(len(x), dtype=np.int64)
+    first = 0
     for place, wanted in enumerate(shared_out(groups, np.bincount(coarse))):
         rows = np.flatnonzero(coarse == place)
         found = _of_stratum(x[rows], int(wanted), [*seed, place])
