@@ -75,7 +75,7 @@ def shared_out(number: int, sizes: Codes) -> Codes:
     """
     number = int(np.clip(number, len(sizes), sizes.sum()))
     wanted = number * sizes / sizes.sum()
-    given = np.clip(np.floor(wanted).astype(np.int64), 1, sizes)
+    given: Codes = np.clip(np.floor(wanted).astype(np.int64), 1, sizes)
     while given.sum() != number:
         if given.sum() < number:
             given[np.argmax(np.where(given < sizes, wanted - given, -np.inf))] += 1
