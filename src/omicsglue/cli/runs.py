@@ -292,6 +292,10 @@ def score(
         int | None, typer.Option(help="Score about so many cells, drawn at random. [default: all]")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the drawing.")] = 0,
+    exact: Annotated[
+        bool,
+        typer.Option("--exact", help="Score all cells. [default: over 50,000, estimates from some of them]"),
+    ] = False,
 ) -> None:
     """Print scores of a run as one JSON object."""
     from omicsglue.runs.score import score_run
@@ -304,6 +308,7 @@ def score(
         ignore_labels=ignore_label or (),
         max_cells=max_cells,
         seed=seed,
+        exact=exact,
     )
     typer.echo(json.dumps(scores, allow_nan=False))
 
