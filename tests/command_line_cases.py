@@ -19,6 +19,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
+from metacell_cases import COMMAND_CASES as METACELL_CASES
 from methylation_cases import COMMAND_CASES as METHYLATION_CASES
 from omicsglue.cli.app import run
 from omicsglue.data.setup import ModalitySetup, write_setup
@@ -632,7 +633,10 @@ CASES = [
     CommandCase(
         "simulation without cells", lambda: ["simulate", "--cells", "0", "--out", "SIM"], ("cells", "0")
     ),
-    *(CommandCase(*each) for each in METHYLATION_CASES),
+    *(CommandCase(*each) for each in [*METHYLATION_CASES, *METACELL_CASES]),
+    CommandCase(
+        "fewer than no metacells", lambda: [*command(), "--metacells", "-1"], ("--metacells", "at least 0")
+    ),
 ]
 
 

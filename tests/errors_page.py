@@ -26,6 +26,7 @@ import scipy.sparse as sp
 
 from command_line_cases import CASES as COMMAND_CASES
 from command_line_cases import CommandCase, answer
+from metacell_cases import PAGE_CASES as METACELL_CASES
 from methylation_cases import PAGE_CASES as METHYLATION_CASES
 from omicsglue import graph, io, tl
 from omicsglue.data import checks
@@ -336,6 +337,7 @@ CASES: dict[str, list[Case]] = {
         Case("features without counts", lambda: check_empty(without(slice(None), 2))),
     ],
     "Methylation": [Case(title, make) for title, make in METHYLATION_CASES],
+    "Metacells": [Case(title, make) for title, make in METACELL_CASES],
     "Keys and options": [
         Case("unknown layer", lambda: checks.check_key(annotated(), "layers", "counts", where="rna")),
         Case(

@@ -212,6 +212,28 @@ def test_a_run_with_pairs_resumes_bit_for_bit(
     assert all(row[name] > 0 for name in ("joint_nll_rna", "val_cross_nll_atac", "val_cosine"))
 
 
+@pytest.mark.parametrize("stop", [("pretrain", 4), ("train", 5)])
+def test_pretraining_on_metacells_resumes_bit_for_bit(
+    data: Modalities, graph: GuidanceGraph, whole: tuple[Run, Outcome], tmp_path: Path, stop: tuple[str, int]
+) -> None:
+    recipe = replace(RECIPE, metacells=70)
+    run = Run(data, graph, recipe)
+    uninterrupted = run, run()
+    first = Run(data, graph, recipe)
+    with pytest.raises(Stopped):
+        first(stop=stop, folder=tmp_path)
+    second = Run(data, graph, recipe)
+    assert_same(uninterrupted, (second, second(resume=load_checkpoint(first.saved))))
+    steps = {row["stage"]: row["steps"] for row in uninterrupted[1].history}
+    assert steps == {"pretrain": 2, "train": 5}  # 63 metacells and 144 cells, of which 32 a step
+    assert len(uninterrupted[1].weights["rna"]) == len(data["rna"])
+
+
+def test_metacells_are_positive() -> None:
+    with pytest.raises(OptionError, match="metacells is -1"):
+        Recipe(metacells=-1)
+
+
 def test_time_before_an_interruption_counts(data: Modalities, graph: GuidanceGraph, tmp_path: Path) -> None:
     first = Run(data, graph, RECIPE)
     with pytest.raises(Stopped):

@@ -24,6 +24,8 @@ CLR: Final = "X_clr"
 EMBEDDING: Final = "X_glue"  # obsm (cells x D) and varm (features x D; NaN outside the graph)
 MEMBER_EMBEDDING: Final = re.compile(rf"{EMBEDDING}(_[1-9]\d*)?")  # see member_embedding
 BALANCING_WEIGHT: Final = "glue_weight"  # obs
+METACELL: Final = "metacell"  # obs: the metacell of each cell
+METACELL_SIZE: Final = "n_cells"  # obs of metacells
 BATCH_WEIGHT: Final = "glue_batch_weight"  # obs, where the batches of a modality are aligned
 
 # layers

@@ -25,7 +25,6 @@ from omicsglue.balancing import BalancingConfig, balancing_weights, batch_weight
 from omicsglue.data.batches import passes
 from omicsglue.data.digest import update_digest
 from omicsglue.data.encoder_input import EncoderInput
-from omicsglue.data.labels import supported_labels
 from omicsglue.data.modality import ModalityData, dense_rows
 from omicsglue.data.pairing import Pairing
 from omicsglue.errors import OptionError
@@ -40,6 +39,7 @@ from omicsglue.training.checkpoint import (
     unflatten,
 )
 from omicsglue.training.config import StageConfig
+from omicsglue.training.curation import on_metacells, with_supported_labels
 from omicsglue.training.device import threads_limited
 from omicsglue.training.loop import Stage, StepHook, resumed, weights_of_batches
 from omicsglue.training.progress import Reporter
@@ -77,6 +77,8 @@ class Recipe:
     label_neighbours
         Neighbours that must support a cell's label; 0 trusts all labels. See
         :func:`~omicsglue.data.labels.supported_labels`.
+    metacells
+        Metacells of each modality, at most, on which the first stage trains; 0 for cells.
 
     Raises
     ------
@@ -99,6 +101,7 @@ class Recipe:
     seed: int = 0
     member: int = 0
     label_neighbours: int = 20
+    metacells: int = 0
 
     def __post_init__(self) -> None:
         """Check the numbers."""
@@ -111,6 +114,10 @@ class Recipe:
         if self.member < 0:
             raise OptionError(
                 f"member is {self.member}", where="Recipe", remedy="give a whole number of at least 0"
+            )
+        if self.metacells < 0:
+            raise OptionError(
+                f"metacells is {self.metacells}", where="Recipe", remedy="give a number, or 0 for none"
             )
         if not 0 <= self.validation < 1:
             raise OptionError(
@@ -268,7 +275,7 @@ def follow(
     Interrupted
         If ``on_step`` says so.
     """
-    modalities = _with_supported_labels(modalities, recipe.label_neighbours, reporter)
+    modalities = with_supported_labels(modalities, recipe.label_neighbours, reporter)
     data = StageData.split(modalities, graph, recipe.validation, recipe.seed, pairing)
     engine = Engine.start(fabric, network)
     state = StageState()
@@ -310,23 +317,6 @@ def run_digest(
     return digest.hexdigest()
 
 
-def _with_supported_labels(
-    modalities: Mapping[str, ModalityData], neighbours: int, reporter: Reporter
-) -> dict[str, ModalityData]:
-    """Return the modalities without labels that a cell's neighbours speak against."""
-    found = {}
-    for name, cells in modalities.items():
-        label = supported_labels(cells.label, cells.inputs, neighbours)
-        before, after = (int((codes >= 0).sum()) for codes in (cells.label, label))
-        if after < before:
-            reporter.message(
-                f"{name}: {before - after:,} of {before:,} labels are not borne out by the nearest labelled "
-                "cells, and are left out"
-            )
-        found[name] = cells if label is cells.label else replace(cells, label=label)
-    return found
-
-
 def _begin(
     engine: Engine,
     data: StageData,
@@ -344,7 +334,9 @@ def _begin(
     state = StageState()
     if recipe.balancing is not None:
         fresh = {name: value.clone() for name, value in engine.network.state_dict().items()}
-        stage = _first_stage(engine, data, recipe)
+        stage = _first_stage(
+            engine, on_metacells(data, recipe.metacells, recipe.validation, recipe.seed), recipe
+        )
         aligned = stage.config.weights.align > 0
         if resume is not None:
             stage.restore(resume)
@@ -363,6 +355,7 @@ def _first_stage(engine: Engine, data: StageData, recipe: Recipe) -> Stage:
 
     It would tell little of composition, and its few steps are better spent on alignment.
     """
+    data = on_metacells(data, recipe.metacells, recipe.validation, recipe.seed)
     stage = Stage(PRETRAIN, 0, engine, data, recipe.pretrain, recipe.seed)
     steps = stage.epochs * stage.epoch_length
     if recipe.pretrain.weights.align > 0 or steps >= recipe.pretrain.max_steps:

@@ -13,6 +13,7 @@ from omicsglue.cli.data import demo, simulate
 from omicsglue.cli.failure import Speaker, interruptible, run_guarded
 from omicsglue.cli.graphs import graph_app
 from omicsglue.cli.links import links
+from omicsglue.cli.metacells import metacells
 from omicsglue.cli.methylation import methylation
 from omicsglue.cli.runs import integrate, report, score
 from omicsglue.cli.studies import explain, unify
@@ -24,7 +25,20 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: no square bracket is taken for markup, and nothing heavy is loaded
     help="One embedding of single cells measured in different modalities, linked by a guidance graph.",
 )
-for command in (integrate, links, explain, unify, score, report, methylation, convert, simulate, demo):
+COMMANDS = (
+    integrate,
+    links,
+    explain,
+    unify,
+    score,
+    report,
+    metacells,
+    methylation,
+    convert,
+    simulate,
+    demo,
+)
+for command in COMMANDS:
     app.command()(interruptible(command))
 app.add_typer(graph_app, name="graph")
 

@@ -160,6 +160,13 @@ def integrate(
     max_epochs: Annotated[
         int | None, typer.Option(metavar="N", help="At most so many epochs in each stage.")
     ] = None,
+    metacells: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Pretrain on so many metacells of each modality, at most; 0 for cells. [default: 0]",
+        ),
+    ] = None,
     ensemble: Annotated[
         int | None,
         typer.Option(
@@ -224,6 +231,7 @@ def integrate(
         "n_genes": n_genes,
         "n_components": n_components,
         "max_epochs": max_epochs,
+        "metacells": metacells,
         "ensemble": ensemble,
         "seed": seed,
         "device": device,
@@ -295,6 +303,10 @@ def score(
         int | None, typer.Option(help="Score about so many cells, drawn at random. [default: all]")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the drawing.")] = 0,
+    exact: Annotated[
+        bool,
+        typer.Option("--exact", help="Score all cells. [default: over 50,000, estimates from some of them]"),
+    ] = False,
 ) -> None:
     """Print scores of a run as one JSON object."""
     from omicsglue.runs.score import score_run
@@ -307,6 +319,7 @@ def score(
         ignore_labels=ignore_label or (),
         max_cells=max_cells,
         seed=seed,
+        exact=exact,
     )
     typer.echo(json.dumps(scores, allow_nan=False))
 

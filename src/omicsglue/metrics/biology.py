@@ -10,13 +10,21 @@ import numpy.typing as npt
 import pandas as pd
 
 from omicsglue.errors import InputError
-from omicsglue.metrics.checks import Matrix, as_labels, as_matrix, at_least_cells, same_rows
+from omicsglue.metrics.checks import Matrix, as_labels, as_matrix, at_least_cells, positive, same_rows
+from omicsglue.metrics.estimate import Estimate, drawn_rows, mean_error
 from omicsglue.metrics.neighbours import FRACTION, neighbour_blocks, neighbour_count
 from omicsglue.metrics.silhouette import silhouettes
 
+Values = npt.NDArray[np.float64]
+
 
 def mean_average_precision(
-    x: npt.ArrayLike, labels: npt.ArrayLike | pd.Series[Any], *, neighbours: float = FRACTION
+    x: npt.ArrayLike,
+    labels: npt.ArrayLike | pd.Series[Any],
+    *,
+    neighbours: float = FRACTION,
+    most: int | None = None,
+    seed: int = 0,
 ) -> float:
     """Mean average precision (MAP) of finding a cell's own type among its nearest neighbours.
 
@@ -32,6 +40,16 @@ def mean_average_precision(
         Type of each cell.
     neighbours
         Neighbourhood as a share of all cells.
+    most
+        If there are more cells, so many are drawn at random, and the score is that of these by themselves:
+        a neighbourhood that is a share of the cells is about the same one then. By default all.
+    seed
+        Of the drawing.
+
+    Returns
+    -------
+    float
+        Where cells were drawn, an :class:`~omicsglue.metrics.Estimate` with its standard error.
 
     Raises
     ------
@@ -45,18 +63,35 @@ def mean_average_precision(
     joint = as_matrix(x, "x")
     at_least_cells(joint, 2, "x")
     types = as_labels(labels, len(joint), "labels")
+    some = drawn_rows(len(joint), None if most is None else positive(most, "most"), seed)
+    if some is None:
+        parts = _average_precisions(joint, types.codes, neighbours)
+        return _total(parts) / len(joint)
+    parts = _average_precisions(joint[some], types.codes[some], neighbours)
+    how = f"{len(some):,} of {len(joint):,} cells, among themselves"
+    return Estimate(_total(parts) / len(some), how, mean_error(np.concatenate(parts)))
+
+
+def _average_precisions(joint: Matrix, codes: npt.NDArray[np.int64], neighbours: float) -> list[Values]:
+    """Average precision of each cell, in blocks."""
     k = neighbour_count(len(joint), neighbours)
     rank = np.arange(1, k + 1)
-    total = 0.0
+    parts = []
     for rows, indices, _ in neighbour_blocks(joint, k):
-        match = types.codes[indices] == types.codes[rows][:, None]
+        match = codes[indices] == codes[rows][:, None]
         precision = np.cumsum(match, axis=1) / rank
         hits = match.sum(axis=1)
-        total += float(((precision * match).sum(axis=1) / np.maximum(hits, 1)).sum())
-    return total / len(joint)
+        parts.append((precision * match).sum(axis=1) / np.maximum(hits, 1))
+    return parts
 
 
-def cell_type_asw(x: npt.ArrayLike, labels: npt.ArrayLike | pd.Series[Any]) -> float:
+def _total(parts: list[Values]) -> float:
+    return sum(float(part.sum()) for part in parts)
+
+
+def cell_type_asw(
+    x: npt.ArrayLike, labels: npt.ArrayLike | pd.Series[Any], *, most: int | None = None, seed: int = 0
+) -> float:
     """Average silhouette width of cell types, scaled to 0..1: ``(mean silhouette + 1) / 2``.
 
     Parameters
@@ -65,6 +100,16 @@ def cell_type_asw(x: npt.ArrayLike, labels: npt.ArrayLike | pd.Series[Any]) -> f
         Joint embedding, ``(n_cells, n_dims)``.
     labels
         Type of each cell; two types at least.
+    most
+        If there are more cells, so many are drawn at random, and distances are those among them. By default
+        all.
+    seed
+        Of the drawing.
+
+    Returns
+    -------
+    float
+        Where cells were drawn, an :class:`~omicsglue.metrics.Estimate` with its standard error.
 
     Raises
     ------
@@ -77,7 +122,13 @@ def cell_type_asw(x: npt.ArrayLike, labels: npt.ArrayLike | pd.Series[Any]) -> f
     """
     joint = as_matrix(x, "x")
     types = as_labels(labels, len(joint), "labels", at_least=2)
-    return float((silhouettes(joint, types.codes).mean() + 1) / 2)
+    some = drawn_rows(len(joint), None if most is None else positive(most, "most"), seed)
+    if some is None:
+        return float((silhouettes(joint, types.codes).mean() + 1) / 2)
+    _, codes = np.unique(types.codes[some], return_inverse=True)
+    found = (silhouettes(joint[some], codes) + 1) / 2 if codes.any() else np.zeros(len(some))
+    how = f"{len(some):,} of {len(joint):,} cells, among themselves"
+    return Estimate(float(found.mean()), how, mean_error(found))
 
 
 def neighbour_conservation(
@@ -85,6 +136,8 @@ def neighbour_conservation(
     representations: Sequence[npt.ArrayLike],
     *,
     neighbours: float = FRACTION,
+    most: int | None = None,
+    seed: int = 0,
 ) -> float:
     """How far the neighbours of a cell within its own modality stay its neighbours after integration.
 
@@ -101,6 +154,16 @@ def neighbour_conservation(
         of dimensions may differ.
     neighbours
         Neighbourhood as a share of the cells of all modalities together.
+    most
+        If the modalities hold more cells together, so many are drawn at random, of each in proportion, and
+        neighbours are searched among them. By default all.
+    seed
+        Of the drawing.
+
+    Returns
+    -------
+    float
+        Where cells were drawn, an :class:`~omicsglue.metrics.Estimate` with its standard error.
 
     Raises
     ------
@@ -124,16 +187,35 @@ def neighbour_conservation(
         same_rows(*pair, names)
         at_least_cells(pair[0], 2, names[0])
         pairs.append(pair)
+    cells = sum(len(after) for after, _ in pairs)
+    if most is None or cells <= positive(most, "most"):
+        return float(np.mean([_total(parts) / len(pair[0]) for parts, pair in _shared(pairs, neighbours)]))
+    random = np.random.default_rng(seed)
+    some = []
+    for after, before in pairs:
+        wanted = max(round(len(after) * most / cells), min(2, len(after)))
+        rows = np.sort(random.choice(len(after), wanted, replace=False))
+        some.append((after[rows], before[rows]))
+    found = [np.concatenate(parts) for parts, _ in _shared(some, neighbours)]
+    how = f"{sum(map(len, found)):,} of {cells:,} cells, among themselves"
+    return Estimate(float(np.mean([each.mean() for each in found])), how, mean_error(*found))
+
+
+def _shared(
+    pairs: list[tuple[Matrix, Matrix]], neighbours: float
+) -> list[tuple[list[Values], tuple[Matrix, Matrix]]]:
+    """Jaccard index of each cell's neighbours in two spaces, in blocks; and the spaces of each modality."""
     wanted = neighbour_count(sum(len(after) for after, _ in pairs), neighbours)
-    return float(np.mean([_shared(after, before, min(wanted, len(after) - 1)) for after, before in pairs]))
+    return [
+        (_jaccard(after, before, min(wanted, len(after) - 1)), (after, before)) for after, before in pairs
+    ]
 
 
-def _shared(after: Matrix, before: Matrix, k: int) -> float:
-    """Mean Jaccard index of the k nearest neighbours in two spaces."""
-    total = 0.0
+def _jaccard(after: Matrix, before: Matrix, k: int) -> list[Values]:
+    parts = []
     # Both searches walk in the same blocks, since these depend on k alone.
     for (_, a, _), (_, b, _) in zip(neighbour_blocks(after, k), neighbour_blocks(before, k), strict=True):
         both = np.sort(np.concatenate([a, b], axis=1), axis=1)
         shared = (both[:, 1:] == both[:, :-1]).sum(axis=1)
-        total += float((shared / (2 * k - shared)).sum())
-    return total / len(after)
+        parts.append(shared / (2 * k - shared))
+    return parts

@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from omicsglue.errors import OptionError
-from omicsglue.metrics.checks import as_labels, as_matrix, at_least_cells
+from omicsglue.metrics.checks import as_labels, as_matrix, at_least_cells, positive
+from omicsglue.metrics.estimate import Estimate, drawn_rows, median_error
 from omicsglue.metrics.neighbours import neighbour_blocks
 
 _STEPS = 60  # of the bisection for each cell's bandwidth
@@ -17,7 +18,12 @@ _TOLERANCE = 1e-5  # of the entropy, in nats
 
 
 def lisi_per_cell(
-    x: npt.ArrayLike, labels: npt.ArrayLike | pd.Series[Any], *, perplexity: float = 30.0
+    x: npt.ArrayLike,
+    labels: npt.ArrayLike | pd.Series[Any],
+    *,
+    perplexity: float = 30.0,
+    queries: int | None = None,
+    seed: int = 0,
 ) -> npt.NDArray[np.float64]:
     """Effective number of labels around each cell, from 1 to the number of labels.
 
@@ -33,10 +39,14 @@ def lisi_per_cell(
         Batch or modality of each cell.
     perplexity
         Effective number of neighbours; lowered where there are too few cells.
+    queries
+        If there are more cells, so many are drawn at random, whose neighbours are searched among all.
+    seed
+        Of the drawing.
 
     Returns
     -------
-    ``(n_cells,)``, float64.
+    ``(n_cells,)``, or of the cells drawn, in the order of rows, float64.
 
     Raises
     ------
@@ -54,8 +64,9 @@ def lisi_per_cell(
         raise OptionError(f"{perplexity!r} is not above 1", where="perplexity", remedy="give 30, for example")
     k = min(round(3 * perplexity), len(joint) - 1)
     target = float(np.log(min(perplexity, k / 3 if k >= 6 else (k + 1) / 2)))
-    result = np.empty(len(joint))
-    for rows, indices, distances in neighbour_blocks(joint, k):
+    some = drawn_rows(len(joint), None if queries is None else positive(queries, "queries"), seed)
+    result = np.empty(len(joint) if some is None else len(some))
+    for rows, indices, distances in neighbour_blocks(joint, k, some):
         weights = perplexity_weights(distances, target)
         found = codes.codes[indices]
         simpson = sum(
@@ -65,7 +76,14 @@ def lisi_per_cell(
     return result
 
 
-def ilisi(x: npt.ArrayLike, labels: npt.ArrayLike | pd.Series[Any], *, perplexity: float = 30.0) -> float:
+def ilisi(
+    x: npt.ArrayLike,
+    labels: npt.ArrayLike | pd.Series[Any],
+    *,
+    perplexity: float = 30.0,
+    queries: int | None = None,
+    seed: int = 0,
+) -> float:
     """Integration LISI, scaled: 0 where every neighbourhood holds one label, 1 where all are equally shared.
 
     With m the median over cells of :func:`lisi_per_cell` and B the number of labels, ``(m - 1) / (B - 1)``.
@@ -78,6 +96,16 @@ def ilisi(x: npt.ArrayLike, labels: npt.ArrayLike | pd.Series[Any], *, perplexit
         Batch or modality of each cell; two at least.
     perplexity
         Effective number of neighbours.
+    queries
+        If there are more cells, so many are drawn at random, whose neighbours are searched among all. By
+        default all.
+    seed
+        Of the drawing.
+
+    Returns
+    -------
+    float
+        Where cells were drawn, an :class:`~omicsglue.metrics.Estimate` with its standard error.
 
     Raises
     ------
@@ -90,8 +118,13 @@ def ilisi(x: npt.ArrayLike, labels: npt.ArrayLike | pd.Series[Any], *, perplexit
     """
     joint = as_matrix(x, "x")
     kinds = as_labels(labels, len(joint), "labels", at_least=2)
-    median = float(np.median(lisi_per_cell(joint, kinds.codes, perplexity=perplexity)))
-    return (median - 1) / (len(kinds.names) - 1)
+    found = lisi_per_cell(joint, kinds.codes, perplexity=perplexity, queries=queries, seed=seed)
+    scale = len(kinds.names) - 1
+    score = (float(np.median(found)) - 1) / scale
+    if len(found) == len(joint):
+        return score
+    how = f"{len(found):,} of {len(joint):,} cells, each among all"
+    return Estimate(score, how, median_error(found) / scale)
 
 
 def perplexity_weights(distances: npt.NDArray[np.float64], target: float) -> npt.NDArray[np.float64]:

@@ -17,13 +17,19 @@ from omicsglue.metrics.checks import (
     same_columns,
     same_rows,
 )
+from omicsglue.metrics.estimate import Estimate, Rows, drawn_rows, mean_error
 from omicsglue.metrics.neighbours import rows_per_block
 
 _ROUNDING = 1e-12  # of the mean squared norm: distances nearer than this are equal
 
 
 def foscttm_per_cell(
-    x: npt.ArrayLike, y: npt.ArrayLike, *, block: int | None = None
+    x: npt.ArrayLike,
+    y: npt.ArrayLike,
+    *,
+    block: int | None = None,
+    queries: int | None = None,
+    seed: int = 0,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Fraction of samples closer than the true match, for each cell and in both directions.
 
@@ -33,12 +39,17 @@ def foscttm_per_cell(
         Embeddings of the same cells in two modalities, in the same order: ``(n_cells, n_dims)``.
     block
         Cells handled at a time (default: as many as fit in 32 MB).
+    queries
+        If there are more cells, so many are drawn at random, and looked at among all; the same in both
+        directions.
+    seed
+        Of the drawing.
 
     Returns
     -------
     from_x
-        ``(n_cells,)``, float64: for the cell of ``x``, the fraction of the cells of ``y`` that lie strictly
-        closer than its own counterpart.
+        ``(n_cells,)``, or of the cells drawn, in the order of rows, float64: for the cell of ``x``, the
+        fraction of the cells of ``y`` that lie strictly closer than its own counterpart.
     from_y
         The same for the cells of ``y`` among those of ``x``.
 
@@ -55,11 +66,16 @@ def foscttm_per_cell(
     step = rows_per_block(len(a)) if block is None else positive(block, "block")
     true = ((a - b) ** 2).sum(axis=1)
     limit = true - _ROUNDING * float(((a**2).sum() + (b**2).sum()) / len(a))
-    return _closer(a, b, limit, step), _closer(b, a, limit, step)
+    some = drawn_rows(len(a), None if queries is None else positive(queries, "queries"), seed)
+    return _closer(a, b, limit, step, some), _closer(b, a, limit, step, some)
 
 
-def _closer(a: Matrix, b: Matrix, limit: npt.NDArray[np.float64], step: int) -> npt.NDArray[np.float64]:
-    """Fraction of the rows of ``b`` whose squared distance to a row of ``a`` is below its limit."""
+def _closer(
+    a: Matrix, b: Matrix, limit: npt.NDArray[np.float64], step: int, some: Rows | None = None
+) -> npt.NDArray[np.float64]:
+    """Fraction of the rows of ``b`` whose squared distance to a row of ``a`` (or some) is below its limit."""
+    if some is not None:
+        return _closer(a[some], b, limit[some], step)
     norm_a, norm_b = (a**2).sum(axis=1), (b**2).sum(axis=1)
     closer = np.empty(len(a))
     for start in range(0, len(a), step):
@@ -71,7 +87,14 @@ def _closer(a: Matrix, b: Matrix, limit: npt.NDArray[np.float64], step: int) -> 
     return closer / len(b)
 
 
-def foscttm(x: npt.ArrayLike, y: npt.ArrayLike, *, block: int | None = None) -> float:
+def foscttm(
+    x: npt.ArrayLike,
+    y: npt.ArrayLike,
+    *,
+    block: int | None = None,
+    queries: int | None = None,
+    seed: int = 0,
+) -> float:
     """Fraction of samples closer than the true match (FOSCTTM): 0 perfect, 0.5 chance.
 
     For every cell, the fraction of the cells of the other modality that lie strictly closer to it than its
@@ -83,6 +106,16 @@ def foscttm(x: npt.ArrayLike, y: npt.ArrayLike, *, block: int | None = None) -> 
         Embeddings of the same cells in two modalities, in the same order: ``(n_cells, n_dims)``.
     block
         Cells handled at a time (default: as many as fit in 32 MB).
+    queries
+        If there are more cells, so many are drawn at random and looked at among all others: the time grows
+        with the cells then, not with their square. By default all.
+    seed
+        Of the drawing.
+
+    Returns
+    -------
+    float
+        Where cells were drawn, an :class:`~omicsglue.metrics.Estimate` with its standard error.
 
     Raises
     ------
@@ -98,8 +131,13 @@ def foscttm(x: npt.ArrayLike, y: npt.ArrayLike, *, block: int | None = None) -> 
     >>> foscttm([[0.0], [1.0], [2.0]], [[0.0], [1.0], [2.0]])
     0.0
     """
-    from_x, from_y = foscttm_per_cell(x, y, block=block)
-    return float((from_x.mean() + from_y.mean()) / 2)
+    from_x, from_y = foscttm_per_cell(x, y, block=block, queries=queries, seed=seed)
+    mean, cells = float((from_x.mean() + from_y.mean()) / 2), len(np.asarray(x))
+    if len(from_x) == cells:
+        return mean
+    # both directions look at the same cells, whose two fractions are hardly independent
+    error = mean_error((from_x + from_y) / 2)
+    return Estimate(mean, f"{len(from_x):,} of {cells:,} cells, each among all", error)
 
 
 def label_transfer_accuracy(
@@ -109,6 +147,8 @@ def label_transfer_accuracy(
     query_labels: npt.ArrayLike | pd.Series[Any],
     *,
     neighbours: int = 15,
+    queries: int | None = None,
+    seed: int = 0,
 ) -> float:
     """Share of the query's cells whose label the majority of their nearest reference cells gives.
 
@@ -120,6 +160,15 @@ def label_transfer_accuracy(
         One label a cell.
     neighbours
         Reference cells that vote, each with one vote; ties go to the label that sorts first.
+    queries
+        If the query has more cells, so many of them are drawn at random. By default all.
+    seed
+        Of the drawing.
+
+    Returns
+    -------
+    float
+        Where cells were drawn, an :class:`~omicsglue.metrics.Estimate` with its standard error.
 
     Raises
     ------
@@ -136,9 +185,16 @@ def label_transfer_accuracy(
     truth = as_labels(query_labels, len(b), "query_labels")
     voters = KNeighborsClassifier(neighbours, algorithm="brute").fit(a, np.array(known.names)[known.codes])
     expected = np.array(truth.names)[truth.codes]
+    cells = len(b)
+    some = drawn_rows(cells, None if queries is None else positive(queries, "queries"), seed)
+    if some is not None:
+        b, expected = b[some], expected[some]
     step = rows_per_block(neighbours)
     right = sum(
         int((voters.predict(b[start : start + step]) == expected[start : start + step]).sum())
         for start in range(0, len(b), step)
     )
-    return right / len(b)
+    share = right / len(b)
+    if some is None:
+        return share
+    return Estimate(share, f"{len(b):,} of {cells:,} cells", float(np.sqrt(share * (1 - share) / len(b))))

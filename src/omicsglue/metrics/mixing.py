@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from omicsglue.errors import InputError, OptionError
+from omicsglue.metrics.approximate import nearest_neighbours
 from omicsglue.metrics.checks import (
     Labels,
     Matrix,
@@ -19,12 +20,18 @@ from omicsglue.metrics.checks import (
     positive,
     same_columns,
 )
+from omicsglue.metrics.estimate import Estimate, drawn_rows, mean_error
 from omicsglue.metrics.neighbours import FRACTION, neighbour_blocks, neighbour_count
 from omicsglue.metrics.silhouette import silhouettes
 
 
 def seurat_alignment_score(
-    embeddings: Sequence[npt.ArrayLike], *, neighbours: float = FRACTION, repeats: int = 4, seed: int = 0
+    embeddings: Sequence[npt.ArrayLike],
+    *,
+    neighbours: float = FRACTION,
+    repeats: int = 4,
+    seed: int = 0,
+    most: int | None = None,
 ) -> float:
     r"""Seurat alignment score: 0 where modalities lie apart, 1 where they are mixed.
 
@@ -43,6 +50,14 @@ def seurat_alignment_score(
         Subsamplings.
     seed
         Of the subsampling.
+    most
+        If all modalities hold more cells than that, they are subsampled to so many. By default only to the
+        size of the smallest.
+
+    Returns
+    -------
+    float
+        Where `most` made a difference, an :class:`~omicsglue.metrics.Estimate` with its standard error.
 
     Raises
     ------
@@ -55,7 +70,8 @@ def seurat_alignment_score(
     """
     matrices = _matrices(embeddings, "embeddings", at_least=2)
     positive(repeats, "repeats")
-    smallest = min(map(len, matrices))
+    least = min(map(len, matrices))
+    smallest = least if most is None else min(least, positive(most, "most"))
     if all(len(each) == smallest for each in matrices):
         return _alignment(matrices, neighbours)
     random = np.random.default_rng(seed)
@@ -63,7 +79,10 @@ def seurat_alignment_score(
         _alignment([each[random.choice(len(each), smallest, replace=False)] for each in matrices], neighbours)
         for _ in range(repeats)
     ]
-    return float(np.mean(scores))
+    if smallest == least:
+        return float(np.mean(scores))
+    how = f"{smallest:,} cells of each modality, drawn {repeats} times"
+    return Estimate(float(np.mean(scores)), how, mean_error(np.array(scores)))
 
 
 def _matrices(values: Sequence[npt.ArrayLike], name: str, *, at_least: int) -> list[Matrix]:
@@ -97,6 +116,9 @@ def omics_layer_asw(
     x: npt.ArrayLike,
     modality: npt.ArrayLike | pd.Series[Any],
     labels: npt.ArrayLike | pd.Series[Any],
+    *,
+    most: int | None = None,
+    seed: int = 0,
 ) -> float:
     """Average silhouette width of the modalities within cell types: 1 mixed, 0 apart.
 
@@ -112,6 +134,15 @@ def omics_layer_asw(
         Modality (or batch) of each cell.
     labels
         Type of each cell.
+    most
+        Of a type with more cells, so many are drawn at random. By default all.
+    seed
+        Of the drawing.
+
+    Returns
+    -------
+    float
+        Where cells were drawn, an :class:`~omicsglue.metrics.Estimate` with its standard error.
 
     Raises
     ------
@@ -126,27 +157,40 @@ def omics_layer_asw(
     joint = as_matrix(x, "x")
     layers = as_labels(modality, len(joint), "modality", at_least=2)
     types = as_labels(labels, len(joint), "labels")
-    widths = []
+    limit = None if most is None else positive(most, "most")
+    widths, drawn = [], 0
     for code in range(len(types.names)):
         cells = types.of(code)
+        some = drawn_rows(len(cells), limit, seed)
+        drawn += some is not None
+        cells = cells if some is None else cells[some]
         _, within = np.unique(layers.codes[cells], return_inverse=True)
         if within.max() > 0:
-            widths.append(float((1 - np.abs(silhouettes(joint[cells], within))).mean()))
+            widths.append(1 - np.abs(silhouettes(joint[cells], within)))
     if not widths:
         raise InputError(
             "no cell type occurs in more than one modality",
             where="labels",
             remedy="use one vocabulary of cell types in all modalities",
         )
-    return float(np.mean(widths))
+    score = float(np.mean([float(each.mean()) for each in widths]))
+    if not drawn:
+        return score
+    return Estimate(score, f"{most:,} cells, at most, of each type", mean_error(*widths))
 
 
 def graph_connectivity(
-    x: npt.ArrayLike, labels: npt.ArrayLike | pd.Series[Any], *, neighbours: int = 15
+    x: npt.ArrayLike,
+    labels: npt.ArrayLike | pd.Series[Any],
+    *,
+    neighbours: int = 15,
+    exact: bool = True,
+    seed: int = 0,
 ) -> float:
     """Share of each type's cells in its largest connected part of the neighbour graph, averaged over types.
 
-    Two cells are joined where either is among the other's nearest neighbours.
+    Two cells are joined where either is among the other's nearest neighbours. These are searched
+    approximately where there are many cells.
 
     Parameters
     ----------
@@ -156,6 +200,16 @@ def graph_connectivity(
         Type of each cell.
     neighbours
         Size of a neighbourhood, the cell itself counted (as in scanpy).
+    exact
+        Whether neighbours are searched exactly however many cells there are. If not, of more than 100,000
+        cells they are found approximately, from the seed.
+    seed
+        Of the approximate search.
+
+    Returns
+    -------
+    float
+        With approximate neighbours, an :class:`~omicsglue.metrics.Estimate` that tells their recall.
 
     Raises
     ------
@@ -176,15 +230,18 @@ def graph_connectivity(
         raise OptionError(
             "a neighbourhood of 1 holds the cell alone", where="neighbours", remedy="give 2 or more"
         )
-    within = [
-        _edges_within(types, rows, found)
-        for rows, found, _ in neighbour_blocks(joint, min(neighbours - 1, len(joint) - 1))
-    ]
+    k, recall = min(neighbours - 1, len(joint) - 1), 1.0
+    if exact:
+        within = [_edges_within(types, rows, found) for rows, found, _ in neighbour_blocks(joint, k)]
+    else:
+        near = nearest_neighbours(joint, k, seed=seed)
+        recall, within = near.recall, [_edges_within(types, slice(0, len(joint)), near.indices)]
     source, target = np.concatenate(within, axis=1)
     graph = coo_array((np.ones(len(source), dtype=np.int8), (source, target)), shape=(len(joint),) * 2)
     _, component = connected_components(graph.tocsr(), directed=False)
     largest = pd.Series(component).groupby(types.codes).agg(lambda part: part.value_counts().iloc[0])
-    return float((largest.to_numpy() / types.sizes).mean())
+    score = float((largest.to_numpy() / types.sizes).mean())
+    return score if recall == 1 else Estimate(score, f"approximate neighbours, of recall {recall:.3f}")
 
 
 def _edges_within(types: Labels, rows: slice, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -38,7 +38,7 @@ def rows_per_block(width: int) -> int:
     return max(_ENTRIES // max(width, 1), 1)
 
 
-def neighbour_blocks(x: Matrix, k: int) -> Iterator[Block]:
+def neighbour_blocks(x: Matrix, k: int, queries: npt.NDArray[np.int64] | None = None) -> Iterator[Block]:
     """Yield the ``k`` nearest other cells of each cell, nearest first.
 
     Parameters
@@ -48,11 +48,13 @@ def neighbour_blocks(x: Matrix, k: int) -> Iterator[Block]:
     k
         Number of neighbours, below the number of cells; the cell itself is never among them, not even where
         another cell lies in the same place.
+    queries
+        Rows of the cells whose neighbours are wanted; all by default.
 
     Yields
     ------
     rows
-        The block's rows, a slice.
+        The block's rows, a slice; of the queries, where these are given.
     indices
         ``(n_rows, k)``, int64.
     distances
@@ -62,16 +64,26 @@ def neighbour_blocks(x: Matrix, k: int) -> Iterator[Block]:
 
     search = NearestNeighbors(n_neighbors=k + 1, algorithm="brute").fit(x)
     step = rows_per_block(k + 1)
-    for start in range(0, len(x), step):
-        rows = slice(start, min(start + step, len(x)))
-        distances, indices = search.kneighbors(x[rows])
-        keep = _others(indices, np.arange(rows.start, rows.stop))
+    cells = len(x) if queries is None else len(queries)
+    for start in range(0, cells, step):
+        rows = slice(start, min(start + step, cells))
+        own = np.arange(rows.start, rows.stop) if queries is None else queries[rows]
+        distances, indices = search.kneighbors(x[rows] if queries is None else x[own])
+        keep = others(indices, own)
         shape = (rows.stop - rows.start, k)
         yield rows, indices[keep].reshape(shape).astype(np.int64, copy=False), distances[keep].reshape(shape)
 
 
-def _others(indices: npt.NDArray[np.int64], own: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Mask that drops each row's own index, or its last entry where its own is not listed."""
+def others(indices: npt.NDArray[np.integer], own: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Mask that drops each row's own index, or its last entry where its own is not listed.
+
+    Parameters
+    ----------
+    indices
+        ``(n_rows, k)``.
+    own
+        Index of each row's own cell, ``(n_rows,)``.
+    """
     itself = indices == own[:, None]
     width = indices.shape[1]
     drop = np.where(itself.any(axis=1), itself.argmax(axis=1), width - 1)

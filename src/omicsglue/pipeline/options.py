@@ -40,6 +40,7 @@ _LEAST: Final[Mapping[str, int]] = {
     "n_genes": 1,
     "n_components": 2,
     "max_epochs": 1,
+    "metacells": 0,
     "ensemble": 1,
     "seed": 0,
     "devices": 1,
@@ -94,6 +95,8 @@ class IntegrateOptions:
         Dimensions of the representations that are computed.
     max_epochs
         At most so many epochs in each stage.
+    metacells
+        Metacells of each modality, at most, on which the first stage trains; 0 for cells.
     ensemble
         Models to train, which differ in the seed of the second stage.
     seed
@@ -130,6 +133,7 @@ class IntegrateOptions:
     n_genes: int = 2000
     n_components: int = 100
     max_epochs: int | None = None
+    metacells: int = 0
     ensemble: int = 1
     seed: int = 0
     device: str = "auto"
@@ -286,7 +290,6 @@ class IntegrateOptions:
                         where=flag(option),
                         remedy=f"name one of: {', '.join(known)}",
                     )
-
         self._check_aligned(known)
 
     def _check_aligned(self, known: list[str]) -> None:
@@ -340,7 +343,7 @@ class IntegrateOptions:
         if self.label_neighbours is not None:
             recipe = replace(recipe, label_neighbours=self.label_neighbours)
         network = replace(recipe.network, shared_batches=self.shared_batches, align_batches=self.aligned)
-        return replace(recipe, network=network)
+        return replace(recipe, network=network, metacells=self.metacells)
 
     def seeds(self) -> dict[str, int | list[int]]:
         """Return the seed and, of an ensemble, the seeds of its members in the second stage."""

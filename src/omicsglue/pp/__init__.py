@@ -1,4 +1,4 @@
-"""Preparation: coordinates, feature selection, PCA, LSI and CLR; for the rest there is scanpy."""
+"""Preparation: coordinates, feature selection, PCA, LSI, CLR, metacells; for the rest there is scanpy."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from omicsglue.pp.annotate import annotate_genes, annotate_peaks
 from omicsglue.pp.clr import clr
 from omicsglue.pp.features import detection, select_features
 from omicsglue.pp.lsi import lsi
+from omicsglue.pp.metacells import metacells
 from omicsglue.pp.methylation import (
     hypomethylation_score,
     methylation_pca,
@@ -24,6 +25,7 @@ __all__ = [
     "detection",
     "hypomethylation_score",
     "lsi",
+    "metacells",
     "methylation_pca",
     "methylation_rate",
     "pca",

@@ -14,8 +14,9 @@ from omicsglue.io import atomic_path
 from omicsglue.pl.cells import gather
 from omicsglue.report import sections
 from omicsglue.report.wording import duration, flat, percent, score_rows, size, verdicts
+from omicsglue.runs.cells import recorded_unknown
 from omicsglue.runs.folder import RunFolder
-from omicsglue.runs.score import recorded_unknown, score_run
+from omicsglue.runs.score import score_run
 
 MAX_CELLS: Final = 20_000
 _USUAL_LABELS: Final = ("cell_type", "celltype", "cell_types")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -13,55 +13,72 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from omicsglue import keys, metrics
-from omicsglue.data.columns import batch_values
-from omicsglue.data.pairing import key_texts
-from omicsglue.errors import InputError, OmicsGlueError, OptionError, examples
-from omicsglue.metrics.checks import as_matrix, same_columns
+from omicsglue import metrics
+from omicsglue.errors import OmicsGlueError, OptionError
+from omicsglue.metrics import Estimate
+from omicsglue.runs.cells import Cells, Key, read_cells
 from omicsglue.runs.folder import RunFolder
 
 DIGITS: Final = 4
+MOST_EXACT: Final = 50_000  # cells of two modalities whose scores are exact
 PAIRINGS: Final = ("obs_names", "none")
-
-Key = str | Mapping[str, str]
-"""A column of obs: one name for all modalities, or a name for each."""
 
 
 @dataclass(frozen=True)
-class Cells:
-    """What is scored of one modality.
+class Scale:
+    """How many cells scores of very many rest on; ``None`` for all.
 
     Parameters
     ----------
-    name
-        Of the modality.
-    embedding
-        ``(n_cells, n_dims)``, float64.
-    obs_names
-        Of the cells, ``(n_cells,)``.
-    labels, batches
-        One value a cell, missing where not known or to be ignored; ``None`` where there is no such column.
-    representation
-        The modality by itself (PCA, LSI), ``(n_cells, n_other_dims)``, where the run holds it.
+    queries
+        Cells that are looked at among all.
+    most
+        Cells that are looked at among themselves.
+    per_type
+        Cells of each cell type that are looked at among themselves.
+    seed
+        Of the drawing.
     """
 
-    name: str
-    embedding: npt.NDArray[np.float64]
-    obs_names: pd.Index[Any]
-    labels: pd.Series[Any] | None = None
-    batches: pd.Series[Any] | None = None
-    representation: npt.NDArray[np.float64] | None = None
+    queries: int | None = None
+    most: int | None = None
+    per_type: int | None = None
+    seed: int = 0
 
-    def subset(self, kept: npt.NDArray[np.bool_]) -> Cells:
-        """Return some of the cells."""
-        return Cells(
-            name=self.name,
-            embedding=self.embedding[kept],
-            obs_names=self.obs_names[kept],
-            labels=None if self.labels is None else self.labels[kept],
-            batches=None if self.batches is None else self.batches[kept],
-            representation=None if self.representation is None else self.representation[kept],
-        )
+    @classmethod
+    def of(cls, cells: int, seed: int, *, exact: bool = False) -> Scale:
+        """Return the scale for so many cells of two modalities together."""
+        return cls(seed=seed) if exact or cells <= MOST_EXACT else cls(10_000, 20_000, 5_000, seed)
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """Arguments of scores that look at some cells among all."""
+        return {"queries": self.queries, "seed": self.seed}
+
+    @property
+    def drawn(self) -> dict[str, Any]:
+        """Arguments of scores that look at some cells among themselves."""
+        return {"most": self.most, "seed": self.seed}
+
+    @property
+    def per_modality(self) -> dict[str, Any]:
+        """Arguments of scores that draw from each of two modalities."""
+        return {"most": None if self.most is None else self.most // 2, "seed": self.seed}
+
+    @property
+    def typed(self) -> dict[str, Any]:
+        """Arguments of scores that draw from each cell type."""
+        return {"most": self.per_type, "seed": self.seed}
+
+    @property
+    def near(self) -> dict[str, Any]:
+        """Arguments of scores of the graph of neighbours of all cells."""
+        return {"exact": self.exact, "seed": self.seed}
+
+    @property
+    def exact(self) -> bool:
+        """Whether scores rest on all cells."""
+        return self.queries is None
 
 
 @dataclass
@@ -70,6 +87,7 @@ class _Sheet:
 
     scores: dict[str, float | int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    errors: dict[str, float] = field(default_factory=dict)
 
     def add(self, name: str, compute: Callable[[], float]) -> None:
         """Add one score, or a note where the data do not allow it."""
@@ -77,10 +95,17 @@ class _Sheet:
             score = compute()
             if math.isfinite(score):
                 self.scores[name] = score
+                self._tell_estimate(name, score)
             else:
                 self.notes.append(f"{name} left out: it is not defined for these cells")
         except OmicsGlueError as error:
             self.notes.append(f"{name} left out: {error.where}: {error.what}")
+
+    def _tell_estimate(self, name: str, score: float) -> None:
+        if isinstance(score, Estimate):
+            self.notes.append(f"{name} is an estimate: {score.how}")
+            if score.standard_error is not None:
+                self.errors[name] = float(f"{score.standard_error:.1e}")
 
     def rounded(self) -> dict[str, float | int]:
         """Return the scores, rounded for print."""
@@ -99,6 +124,7 @@ def score_run(
     ignore_labels: Collection[str] = (),
     max_cells: int | None = None,
     seed: int = 0,
+    exact: bool = False,
 ) -> dict[str, Any]:
     """Score a finished run.
 
@@ -122,6 +148,10 @@ def score_run(
         paired cells stay paired.
     seed
         Of the drawing.
+    exact
+        Compute scores of all cells, however long it takes. By default scores of more than 50,000 cells of two
+        modalities are estimates from some of the cells; ``notes`` says of how many, and ``standard_errors``
+        how precise they are.
 
     Returns
     -------
@@ -158,7 +188,9 @@ def score_run(
     if max_cells is not None and drawn:
         everything = _draw(everything, max_cells / total, seed)
     pairs = {
-        f"{a.name}-{b.name}": _score_pair(a, b, paired=pairing != "none")
+        f"{a.name}-{b.name}": _score_pair(
+            a, b, Scale.of(len(a.embedding) + len(b.embedding), seed, exact=exact), paired=pairing != "none"
+        )
         for a, b in combinations(everything, 2)
     }
     found: dict[str, Any] = {
@@ -168,9 +200,13 @@ def score_run(
     if len(pairs) == 1:
         (sheet,) = pairs.values()
         found |= sheet.rounded()
+        if sheet.errors:
+            found["standard_errors"] = sheet.errors
     else:
         found |= _means(list(pairs.values()))
         found["pairs"] = {name: sheet.rounded() for name, sheet in pairs.items()}
+        if any(sheet.errors for sheet in pairs.values()):
+            found["standard_errors"] = {name: sheet.errors for name, sheet in pairs.items()}
     notes = [
         note if len(pairs) == 1 else f"{name}: {note}"
         for name, sheet in pairs.items()
@@ -183,12 +219,6 @@ def score_run(
     return found | {"notes": notes}
 
 
-def recorded_unknown(folder: RunFolder) -> list[str]:
-    """Return the labels of which the run was told that they mean that a cell type is not known."""
-    options = folder.record().get("options", {}) if folder.run_json.is_file() else {}
-    return list(options.get("unknown_labels") or ())
-
-
 def _draw(cells: list[Cells], share: float, seed: int) -> list[Cells]:
     """Keep a random share of all obs names, in every modality that has them."""
     names = pd.Index(np.unique(np.concatenate([each.obs_names.to_numpy(dtype=str) for each in cells])))
@@ -196,132 +226,25 @@ def _draw(cells: list[Cells], share: float, seed: int) -> list[Cells]:
     return [each.subset(each.obs_names.isin(kept)) for each in cells]
 
 
-def read_cells(
-    folder: RunFolder,
-    *,
-    label_key: Key | None = None,
-    batch_key: Key | None = None,
-    ignore_labels: Collection[str] = (),
-    pairing_key: str | None = None,
-) -> list[Cells]:
-    """Read what is scored of each modality, without its counts.
-
-    With ``pairing_key``, cells bear the values of that column for names; cells without a value keep a name
-    that no other modality has.
-
-    Raises
-    ------
-    InputError
-        If there is one modality only, fewer than two modalities have a column, or embeddings do not fit.
-    """
-    tables = {name: folder.obs(name) for name in folder.names()}
-    if len(tables) < 2:
-        raise InputError(
-            f"it holds {len(tables)} modality, 2 are needed",
-            where=str(folder.path),
-            remedy="integrate two or more",
-        )
-    labels = _columns(tables, label_key, "label_key")
-    ignored = {"", *ignore_labels, *recorded_unknown(folder)}
-    batches = _batches(tables, batch_key)
-    cells = [
-        Cells(
-            name=name,
-            embedding=as_matrix(folder.embedding(name), f"obsm {keys.EMBEDDING} of {name}"),
-            obs_names=_names(name, table, pairing_key),
-            labels=_texts(table, labels.get(name), ignored),
-            batches=batches.get(name),
-            representation=_representation(folder, name),
-        )
-        for name, table in tables.items()
-    ]
-    for other in cells[1:]:
-        same_columns(cells[0].embedding, other.embedding, (cells[0].name, other.name))
-    return cells
-
-
-def _names(modality: str, table: pd.DataFrame, key: str | None) -> pd.Index[Any]:
-    """Return the names by which cells are paired."""
-    names = table.index.astype(str)
-    if key is None or key not in table:
-        return names
-    values = pd.Index(key_texts(table[key]), dtype=object)
-    return values.where(values.notna(), f"{modality} only: " + names)
-
-
-def _columns(tables: Mapping[str, pd.DataFrame], key: Key | None, option: str) -> dict[str, str]:
-    """Return the column of labels of each modality that has it; two modalities at least must."""
-    if key is None:
-        return {}
-    wanted = dict.fromkeys(tables, key) if isinstance(key, str) else dict(key)
-    found = {name: wanted[name] for name, table in tables.items() if wanted.get(name) in table}
-    if len(found) < 2:
-        lacking = [name for name in tables if name not in found]
-        there = "; ".join(
-            f"{name} has {examples(tables[name].columns, 20) or 'no columns'}" for name in lacking
-        )
-        raise InputError(
-            f"obs of {', '.join(lacking)} has no column {key!r}",
-            where=option,
-            remedy=f"choose a column that the modalities share, or leave the option out ({there})",
-        )
-    return found
-
-
-def _batches(tables: Mapping[str, pd.DataFrame], key: Key | None) -> dict[str, pd.Series[Any]]:
-    """Return the batches of each modality that has them, as text; one modality at least must."""
-    if key is None:
-        return {}
-    wanted = dict.fromkeys(tables, key) if isinstance(key, str) else dict(key)
-    values = {name: batch_values(table, wanted[name]) for name, table in tables.items() if wanted.get(name)}
-    found = {name: _as_text(each, ()) for name, each in values.items() if each is not None}
-    if not found:
-        there = "; ".join(f"{name} has {examples(table.columns, 20)}" for name, table in tables.items())
-        raise InputError(
-            f"no modality has the obs column {key!r}",
-            where="batch_key",
-            remedy=f"choose a column of batches, or leave the option out ({there})",
-        )
-    return found
-
-
-def _texts(table: pd.DataFrame, key: str | None, ignored: Collection[str]) -> pd.Series[Any] | None:
-    """Return a column as text, with missing values where there is no label or one to be ignored."""
-    return None if key is None else _as_text(table[key], ignored)
-
-
-def _as_text(values: pd.Series[Any], ignored: Collection[str]) -> pd.Series[Any]:
-    text = values.astype(str).astype(object)
-    return text.where(values.notna() & ~text.isin(list(ignored)))
-
-
-def _representation(folder: RunFolder, name: str) -> npt.NDArray[np.float64] | None:
-    """Read what entered the encoder of a modality: what the record names, else PCA or LSI."""
-    found = folder.representations(name)
-    recorded = folder.record().get("modalities", {}).get(name, {}) if folder.run_json.is_file() else {}
-    for key in (recorded.get("representation"), keys.PCA, keys.LSI):
-        if isinstance(key, str) and key in found:
-            return folder.embedding(name, key).astype(np.float64)
-    return None
-
-
-def _score_pair(a: Cells, b: Cells, *, paired: bool) -> _Sheet:
+def _score_pair(a: Cells, b: Cells, scale: Scale, *, paired: bool) -> _Sheet:
     """Every score that two modalities allow."""
     sheet = _Sheet()
     joint = np.concatenate([a.embedding, b.embedding])
     modality = np.repeat([a.name, b.name], [len(a.embedding), len(b.embedding)])
-    sheet.add("mixing", lambda: metrics.seurat_alignment_score([a.embedding, b.embedding]))
-    sheet.add("ilisi", lambda: metrics.ilisi(joint, modality))
+    sheet.add(
+        "mixing", lambda: metrics.seurat_alignment_score([a.embedding, b.embedding], **scale.per_modality)
+    )
+    sheet.add("ilisi", lambda: metrics.ilisi(joint, modality, **scale.asked))
     if paired:
-        _score_matches(sheet, a, b)
-    _score_labels(sheet, a, b, joint, modality)
-    _score_neighbours(sheet, a, b)
-    _score_batches(sheet, a, b, joint)
+        _score_matches(sheet, a, b, scale)
+    _score_labels(sheet, a, b, joint, modality, scale)
+    _score_neighbours(sheet, a, b, scale)
+    _score_batches(sheet, a, b, joint, scale)
     _summarise(sheet)
     return sheet
 
 
-def _score_matches(sheet: _Sheet, a: Cells, b: Cells) -> None:
+def _score_matches(sheet: _Sheet, a: Cells, b: Cells, scale: Scale) -> None:
     for each in (a, b):
         if not each.obs_names.is_unique:
             sheet.notes.append(f"foscttm left out: obs names of {each.name} are not unique")
@@ -332,11 +255,16 @@ def _score_matches(sheet: _Sheet, a: Cells, b: Cells) -> None:
         sheet.notes.append(f"foscttm left out: {a.name} and {b.name} share no obs name")
         return
     sheet.scores["paired"] = int(both.size)
-    sheet.add("foscttm", lambda: metrics.foscttm(a.embedding[both], b.embedding[where[both]]))
+    sheet.add("foscttm", lambda: metrics.foscttm(a.embedding[both], b.embedding[where[both]], **scale.asked))
 
 
 def _score_labels(
-    sheet: _Sheet, a: Cells, b: Cells, joint: npt.NDArray[np.float64], modality: npt.NDArray[np.str_]
+    sheet: _Sheet,
+    a: Cells,
+    b: Cells,
+    joint: npt.NDArray[np.float64],
+    modality: npt.NDArray[np.str_],
+    scale: Scale,
 ) -> None:
     if a.labels is None or b.labels is None:
         sheet.notes.append("scores of cell types left out: no labels")
@@ -352,16 +280,26 @@ def _score_labels(
     sheet.add(
         "label_acc",
         lambda: metrics.label_transfer_accuracy(
-            a.embedding[known_a], labels_a[known_a], b.embedding[known_b], labels_b[known_b]
+            a.embedding[known_a],
+            labels_a[known_a],
+            b.embedding[known_b],
+            labels_b[known_b],
+            **scale.asked,
         ),
     )
-    sheet.add("mean_average_precision", lambda: metrics.mean_average_precision(cells, types))
-    sheet.add("cell_type_asw", lambda: metrics.cell_type_asw(cells, types))
-    sheet.add("omics_layer_asw", lambda: metrics.omics_layer_asw(cells, layers, types))
-    sheet.add("graph_connectivity", lambda: metrics.graph_connectivity(cells, types))
+    sheet.add("mean_average_precision", lambda: metrics.mean_average_precision(cells, types, **scale.drawn))
+    sheet.add("cell_type_asw", lambda: metrics.cell_type_asw(cells, types, **scale.drawn))
+    sheet.add(
+        "omics_layer_asw",
+        lambda: metrics.omics_layer_asw(cells, layers, types, **scale.typed),
+    )
+    sheet.add(
+        "graph_connectivity",
+        lambda: metrics.graph_connectivity(cells, types, **scale.near),
+    )
 
 
-def _score_neighbours(sheet: _Sheet, a: Cells, b: Cells) -> None:
+def _score_neighbours(sheet: _Sheet, a: Cells, b: Cells, scale: Scale) -> None:
     before = [each.representation for each in (a, b) if each.representation is not None]
     if len(before) < 2:
         lacking = [each.name for each in (a, b) if each.representation is None]
@@ -371,14 +309,14 @@ def _score_neighbours(sheet: _Sheet, a: Cells, b: Cells) -> None:
         return
     sheet.add(
         "neighbour_conservation",
-        lambda: metrics.neighbour_conservation([a.embedding, b.embedding], before),
+        lambda: metrics.neighbour_conservation([a.embedding, b.embedding], before, **scale.drawn),
     )
 
 
-def _score_batches(sheet: _Sheet, a: Cells, b: Cells, joint: npt.NDArray[np.float64]) -> None:
+def _score_batches(sheet: _Sheet, a: Cells, b: Cells, joint: npt.NDArray[np.float64], scale: Scale) -> None:
     for each in (a, b):
         if each.batches is not None:
-            _score_batches_of(sheet, each.name, each.embedding, each.batches)
+            _score_batches_of(sheet, each.name, each.embedding, each.batches, scale)
     if a.batches is None or b.batches is None:
         return
     batches = pd.concat([a.batches, b.batches], ignore_index=True)
@@ -386,15 +324,17 @@ def _score_batches(sheet: _Sheet, a: Cells, b: Cells, joint: npt.NDArray[np.floa
     if not known.any():
         sheet.notes.append("batch_ilisi left out: no cell has a batch")
         return
-    sheet.add("batch_ilisi", lambda: metrics.ilisi(joint[known], batches[known]))
+    sheet.add("batch_ilisi", lambda: metrics.ilisi(joint[known], batches[known], **scale.asked))
 
 
 def _score_batches_of(
-    sheet: _Sheet, name: str, embedding: npt.NDArray[np.float64], batches: pd.Series[Any]
+    sheet: _Sheet, name: str, embedding: npt.NDArray[np.float64], batches: pd.Series[Any], scale: Scale
 ) -> None:
     known = batches.notna().to_numpy()
     if len(batches[known].unique()) > 1:
-        sheet.add(f"batch_ilisi_{name}", lambda: metrics.ilisi(embedding[known], batches[known]))
+        sheet.add(
+            f"batch_ilisi_{name}", lambda: metrics.ilisi(embedding[known], batches[known], **scale.asked)
+        )
 
 
 def _summarise(sheet: _Sheet) -> None:
