@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,20 @@ def test_the_buffer_stays_bounded_and_a_pass_reads_each_block_about_once(
         most = max(most, sum(chunk.shape[0] for chunk in rows._chunks.values()))
     assert most <= (streaming.BUFFERS_KEPT + 1) * 2 * BLOCK
     assert read <= 1.1 * 40 * BLOCK
+
+
+@pytest.mark.parametrize("kind", ["hdf5", "zarr", "dense"])
+def test_another_process_opens_the_matrix_anew(tmp_path: Path, kind: str) -> None:
+    matrix = on_disk(tmp_path, kind, counts())
+    rows = RowsOnDisk(matrix, np.arange(3, 30), binary=True)
+    if kind != "zarr":
+        (matrix if kind == "dense" else matrix.group).file.flush()
+    packed = pickle.dumps(rows)
+    assert len(packed) < 2000
+    wanted = np.array([5, 900, 2])
+    np.testing.assert_array_equal(
+        slice_rows(pickle.loads(packed), wanted).dense(), slice_rows(rows, wanted).dense()
+    )
 
 
 def test_binary_data_are_zeros_and_ones(tmp_path: Path) -> None:

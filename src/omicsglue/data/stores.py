@@ -117,6 +117,23 @@ def stored_group(matrix: Any) -> Any:
     return matrix.group if isinstance(matrix, CSRDataset | CSCDataset) else matrix
 
 
+def location(matrix: Any) -> tuple[str, str]:
+    """Return the file or folder of a matrix on disk, and its path in there, from which it can be reopened."""
+    node = stored_group(matrix)
+    if is_zarr(node):
+        return str(node.store.root), str(node.path)
+    return str(node.file.filename), str(node.name)
+
+
+def reopened(file: str, path: str) -> Any:
+    """Return the matrix at a :func:`location`."""
+    if Path(file).is_dir():
+        import zarr
+
+        return _matrix(zarr.open_group(file, mode="r")[path])
+    return _matrix(h5py.File(file, "r")[path])
+
+
 def _matrix(element: Any) -> Any:
     from anndata.io import sparse_dataset
 

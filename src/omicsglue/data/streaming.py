@@ -19,7 +19,7 @@ import scipy.sparse as sp
 from anndata.abc import CSCDataset, CSRDataset
 
 from omicsglue.data.matrices import Matrix
-from omicsglue.data.stores import stored_group
+from omicsglue.data.stores import location, reopened, stored_group
 
 Rows = npt.NDArray[np.int64]
 BLOCK = 256  # consecutive cells that are read together
@@ -113,6 +113,10 @@ class RowsOnDisk:
         self._reader: ThreadPoolExecutor | None = None
         self._reading: list[Future[None]] = []
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle where the matrix lies, not what it holds: other processes open it anew."""
+        return _at, (*location(self.matrix), self.columns, self.binary)
+
     def expect(self, rows: Rows) -> None:
         """Begin to read, in the background, the blocks of rows that will be wanted soon."""
         blocks = np.unique(rows // BLOCK)
@@ -203,3 +207,7 @@ class RowsOnDisk:
         if not rows.has_canonical_format:
             rows.sum_duplicates()
         return rows
+
+
+def _at(file: str, path: str, columns: Rows, binary: bool) -> RowsOnDisk:  # noqa: FBT001 - of a pickle
+    return RowsOnDisk(reopened(file, path), columns, binary=binary)
