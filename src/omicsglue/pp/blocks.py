@@ -134,7 +134,7 @@ def stored(matrix: Any) -> int:
     """Return how many entries of a matrix are stored: the non-zero ones, or all of a dense one."""
     if isinstance(matrix, CSRDataset | CSCDataset):
         return int(matrix.group["data"].shape[0])
-    return int(matrix.nnz if is_sparse(matrix) else matrix.shape[0] * matrix.shape[1])
+    return int(matrix.nnz) if is_sparse(matrix) else int(matrix.shape[0]) * int(matrix.shape[1])
 
 
 def too_large(matrix: Any, needed: float) -> bool:
@@ -188,7 +188,8 @@ def _ends(matrix: Any) -> npt.NDArray[np.int64]:
         return np.asarray(matrix.group["indptr"][:], dtype=np.int64)
     if is_sparse(matrix):
         return np.asarray(matrix.indptr, dtype=np.int64)
-    return np.arange(matrix.shape[0] + 1, dtype=np.int64) * matrix.shape[1]
+    length = int(matrix.shape[1])
+    return np.arange(matrix.shape[0] + 1, dtype=np.int64) * length
 
 
 def _starts(ends: npt.NDArray[np.int64], cells: int) -> npt.NDArray[np.int64]:

@@ -59,8 +59,8 @@ def select_features(
 
     Highly variable features are ranked on raw counts by the variance of their analytic Pearson residuals
     (scanpy's implementation of Lause et al. 2021), which needs no normalisation. Where more than
-    50,000 cells or 34 million non-zero counts are on disk (or 210 million in memory), features are ranked by a
-    draw of cells within these limits, as many of each batch as there are or as of the others; all cells are
+    50,000 cells or 34 million non-zero counts are on disk (or 210 million in memory), features are ranked by
+    cells drawn within these limits, as many of each batch as there are or as of the others; all cells are
     checked, and tell which features are seen.
 
     Parameters
