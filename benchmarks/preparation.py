@@ -6,9 +6,9 @@ r"""Measure preparation of counts on disk: peak memory and seconds beside cells,
 
 Cells are mixtures of what all have, a type and some programmes, and their counts are drawn feature by
 feature; they are written block by block, the largest number first, of which the smaller ones are the first.
-Each step runs in a process of its own, which reports its highest resident memory; ``open`` is what it takes to
-import all and open the file. The folder holds 8 bytes for each non-zero count (4 GB for 100,000 cells of
-5,000 peaks), and as much again for the smaller numbers of cells.
+Each step runs in a process of its own, which reports its highest resident memory; ``open`` is what it takes
+to import all and open the file. The folder holds 8 bytes for each non-zero count (4 GB for 100,000 cells of
+5,000 peaks, less where zarr packs them), and as much again for the smaller numbers of cells.
 """
 
 from __future__ import annotations

@@ -25,7 +25,8 @@ def on_disk(adata: ad.AnnData, folder: Path, form: str, layer: str | None = None
     group.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": matrix.shape})
     for key in ("data", "indices", "indptr"):
         write = group.create_dataset if file else group.create_array
-        write(key, data=getattr(matrix, key), chunks=(50,))
+        values = getattr(matrix, key)
+        write(key, data=values, chunks=(min(4000, len(values)),))
     opened = ad.io.sparse_dataset(group)
     if layer is None:
         yield ad.AnnData(opened, obs=adata.obs, var=adata.var)
