@@ -20,7 +20,6 @@ from omicsglue.pp import (
     clr,
     decomposition,
     detection,
-    features,
     lsi,
     lsi_blocks,
     pca,
@@ -167,42 +166,44 @@ def test_on_disk_but_small_gives_the_same_bits(counts: ad.AnnData, form: str, tm
 
 
 @forms
-def test_selection_reads_a_sample_and_leaves_everything_else_alone(
-    counts: ad.AnnData, form: str, never_whole: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("batch_key", "min_cells"), [(None, 1), ("batch", 1), ("batch", 30)])
+def test_selection_is_that_of_memory_in_two_passes_and_leaves_all_else_alone(
+    counts: ad.AnnData,
+    form: str,
+    batch_key: str | None,
+    min_cells: int,
+    never_whole: list[int],
+    tmp_path: Path,
 ) -> None:
-    expected = select_features(counts.copy(), 60)
-    monkeypatch.setattr(features, "SAMPLE_CELLS", 250)
+    values = counts.X.toarray()
+    values[[3, 70]] = 0
+    values[:60, :9] = 0  # not seen in the small batch
+    counts = ad.AnnData(sp.csr_matrix(values), obs=counts.obs, var=counts.var)
+    expected = select_features(counts.copy(), 60, batch_key=batch_key, min_cells=min_cells)
     obs, names = counts.obs.copy(), counts.var_names.copy()
     with on_disk(counts, tmp_path, form) as stored:
-        found, again = select_features(stored, 60), select_features(stored, 60)
-        other = select_features(stored, 60, seed=1)
+        found = select_features(stored, 60, batch_key=batch_key, min_cells=min_cells)
         assert isinstance(stored.X, CSRDataset)
         assert list(stored.var) == ["note", "highly_variable"]
         pd.testing.assert_frame_equal(stored.obs, obs)
         assert stored.var_names.equals(names)
     assert found.sum() == 60
-    assert np.array_equal(found, again)
-    assert not np.array_equal(found, other)
-    assert (found & expected).sum() > 45
-    assert sum(never_whole) <= 3 * CELLS
+    assert np.array_equal(found, expected)
+    assert sum(never_whole) == 2 * CELLS
 
 
 @pytest.mark.usefixtures("never_whole")
-def test_each_batch_has_its_share_of_the_sample(
-    counts: ad.AnnData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(features, "SAMPLE_CELLS", 160)
-    seen: list[pd.Categorical] = []
-    inner = features._ranked
+def test_fractions_on_disk_are_refused(counts: ad.AnnData, tmp_path: Path) -> None:
+    with backed(named(counts.X.toarray() / 2), tmp_path) as stored:
+        with pytest.raises(InputError, match="fractional"):
+            select_features(stored, 60)
+        assert "highly_variable" not in stored.var
 
-    def noted(drawn: sp.csr_matrix, n_top: int, batches: pd.Categorical) -> np.ndarray:
-        seen.append(batches)
-        return inner(drawn, n_top, batches)
 
-    monkeypatch.setattr(features, "_ranked", noted)
-    with on_disk(counts, tmp_path, "zarr") as stored:
-        assert select_features(stored, 60, batch_key="batch").sum() == 60
-    assert pd.Series(seen[0]).value_counts().to_dict() == {"large": 100, "small": 60}
+@pytest.mark.usefixtures("never_whole")
+def test_all_that_are_seen_are_selected_where_there_are_no_more(counts: ad.AnnData, tmp_path: Path) -> None:
+    with backed(counts, tmp_path) as stored:
+        assert np.array_equal(select_features(stored, 10 * FEATURES), detection(counts) > 0)
 
 
 @forms
