@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import anndata as ad
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from counts_on_disk import FORMATS, backed, named, on_disk
 from omicsglue.data.setup import ModalitySetup
 from omicsglue.datasets import simulate
-from omicsglue.errors import InputError, OptionError
+from omicsglue.errors import InputError, OmicsGlueWarning, OptionError
 from omicsglue.metrics import label_transfer_accuracy
+from omicsglue.pp import counts, measured
 from omicsglue.pp.measured import are_complete_counts, pca_measured, select_measured
 
 SETUP = ModalitySetup(likelihood="betabinomial")
@@ -80,3 +84,30 @@ def test_too_little_is_refused() -> None:
         pca_measured(adata, ModalitySetup(likelihood="normal"), where="x")
     with pytest.raises(OptionError, match="n_components"):
         pca_measured(adata, ModalitySetup(likelihood="normal"), 1)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_gaps_are_found_on_disk_without_loading(
+    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measured, "_PART", 100)
+    values = np.random.default_rng(0).poisson(1.0, (60, 20)).astype(np.float32)
+    with on_disk(named(values), tmp_path, form) as stored:
+        assert are_complete_counts(stored, ModalitySetup())
+    values[59, 19] = np.nan
+    with on_disk(named(values), tmp_path, form) as stored:
+        assert not are_complete_counts(stored, ModalitySetup())
+
+
+def test_values_on_disk_that_take_much_memory_are_loaded_with_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = np.random.default_rng(0).normal(size=(60, 20)).astype(np.float32)
+    setup, expected = ModalitySetup(likelihood="normal"), named(values)
+    select_measured(expected, setup, 10)
+    with backed(named(values), tmp_path) as stored:
+        select_measured(stored, setup, 10)
+        monkeypatch.setattr(counts, "MUCH", 1000)
+        with pytest.warns(OmicsGlueWarning, match="gaps are filled in; this takes about"):
+            select_measured(stored, setup, 10)
+        assert stored.var["highly_variable"].equals(expected.var["highly_variable"])

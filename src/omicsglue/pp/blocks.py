@@ -70,20 +70,6 @@ class CellBlocks:
         for first, end in zip(self.starts[:-1].tolist(), self.starts[1:].tolist(), strict=True):
             yield first, self._block(first, end)
 
-    def rows(self, wanted: npt.NDArray[np.bool_]) -> Iterator[sp.csr_matrix]:
-        """Yield the counts of some cells in their order; blocks without any are not read.
-
-        Parameters
-        ----------
-        wanted
-            Which cells, shape ``(cells,)``.
-        """
-        for first, end in zip(self.starts[:-1].tolist(), self.starts[1:].tolist(), strict=True):
-            chosen = np.flatnonzero(wanted[first:end])
-            if len(chosen):
-                skipped, stop = int(chosen[0]), int(chosen[-1]) + 1
-                yield self._block(first + skipped, first + stop)[chosen - skipped]
-
     def _block(self, first: int, end: int) -> sp.csr_matrix:
         block = _read(self.matrix, self.ends, first, end)
         if not np.isfinite(block.data).all() or block.data.min(initial=0) < 0:
@@ -134,7 +120,7 @@ def stored(matrix: Any) -> int:
     """Return how many entries of a matrix are stored: the non-zero ones, or all of a dense one."""
     if isinstance(matrix, CSRDataset | CSCDataset):
         return int(matrix.group["data"].shape[0])
-    return int(matrix.nnz if is_sparse(matrix) else matrix.shape[0] * matrix.shape[1])
+    return int(matrix.nnz) if is_sparse(matrix) else int(matrix.shape[0]) * int(matrix.shape[1])
 
 
 def too_large(matrix: Any, needed: float) -> bool:
@@ -142,40 +128,24 @@ def too_large(matrix: Any, needed: float) -> bool:
     return needed > (ON_DISK_BYTES if on_disk(matrix) else IN_MEMORY_BYTES)
 
 
-def drawn_cells(
-    nonzeros: npt.NDArray[np.int64],
-    most_cells: int,
-    most_nonzeros: int,
-    seed: int,
-    groups: npt.NDArray[np.integer[Any]] | None = None,
-) -> npt.NDArray[np.bool_]:
-    """Draw cells within a limit, as many of each group as there are or as of the others.
+def drawn_cells(nonzeros: npt.NDArray[np.int64], most_nonzeros: int, seed: int) -> npt.NDArray[np.bool_]:
+    """Draw cells within a limit.
 
     Parameters
     ----------
     nonzeros
         Non-zero entries of each cell, shape ``(cells,)``.
-    most_cells, most_nonzeros
-        Limits of what is drawn in all.
+    most_nonzeros
+        Limit of what is drawn in all.
     seed
         Seed of the draw.
-    groups
-        Code of each cell's group; -1 is a group too.
 
     Returns
     -------
     Which cells are drawn, at least one, shape ``(cells,)``.
     """
     order = np.random.default_rng(seed).permutation(len(nonzeros))
-    if groups is not None:
-        code = np.asarray(groups)[order]
-        by_group = np.argsort(code, kind="stable")
-        first = np.searchsorted(code[by_group], code[by_group])
-        turn = np.empty(len(order), dtype=np.int64)
-        turn[by_group] = np.arange(len(order)) - first
-        order = order[np.argsort(turn, kind="stable")]
     within = np.cumsum(nonzeros[order]) <= most_nonzeros
-    within[most_cells:] = False
     within[0] = True
     drawn = np.zeros(len(nonzeros), dtype=bool)
     drawn[order[within]] = True
@@ -188,7 +158,8 @@ def _ends(matrix: Any) -> npt.NDArray[np.int64]:
         return np.asarray(matrix.group["indptr"][:], dtype=np.int64)
     if is_sparse(matrix):
         return np.asarray(matrix.indptr, dtype=np.int64)
-    return np.arange(matrix.shape[0] + 1, dtype=np.int64) * matrix.shape[1]
+    length = int(matrix.shape[1])
+    return np.arange(matrix.shape[0] + 1, dtype=np.int64) * length
 
 
 def _starts(ends: npt.NDArray[np.int64], cells: int) -> npt.NDArray[np.int64]:

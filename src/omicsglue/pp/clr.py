@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
+from omicsglue.data.matrices import matrix_of
 from omicsglue.errors import InputError, OptionError, examples
 from omicsglue.genome.antibody_names import is_isotype
 from omicsglue.keys import CLR
+from omicsglue.pp.blocks import CellBlocks, cell_blocks, too_large
 from omicsglue.pp.counts import csr_counts
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ Floats = npt.NDArray[np.float32]
 Axis = Literal["cells", "features"]
 Isotypes = Literal["drop", "keep", "regress"]
 _FEWEST = 2
+_BYTES = 24  # of an entry, all of which are dense
+_AT_ONCE = 2**14  # cells
 
 
 def clr(
@@ -38,6 +42,8 @@ def clr(
     the mean being that of the cell over its P proteins (``axis="cells"``: what is left tells which proteins a
     cell has more of than others, whatever its depth) or that of the protein over the cells
     (``axis="features"``: the depth of a cell stays in all its proteins).
+
+    Counts on disk that are many are read once, in blocks of cells; the result is in memory.
 
     Parameters
     ----------
@@ -94,6 +100,11 @@ def clr(
             where="clr",
             remedy="check that the right modality was chosen",
         )
+    matrix = matrix_of(adata, layer, where="clr")
+    if too_large(matrix, _BYTES * adata.n_obs * adata.n_vars):
+        result = _in_blocks(cell_blocks(adata, layer, "clr"), control, chosen, axis, isotypes)
+        adata.obsm[key_added] = result
+        return result
     logged = np.log1p(csr_counts(adata, layer, "clr").toarray().astype(np.float64))
     values = logged[:, chosen]
     values -= values.mean(axis=1 if axis == "cells" else 0, keepdims=True)
@@ -103,6 +114,42 @@ def clr(
     result = np.ascontiguousarray(values, dtype=np.float32)
     adata.obsm[key_added] = result
     return result
+
+
+def _in_blocks(
+    blocks: CellBlocks,
+    control: npt.NDArray[np.bool_],
+    chosen: npt.NDArray[np.bool_],
+    axis: Axis,
+    isotypes: Isotypes,
+) -> Floats:
+    """Return the centred log-ratio, having only the result itself in memory."""
+    cells = blocks.shape[0]
+    result, background = np.empty((cells, int(chosen.sum())), dtype=np.float32), np.zeros(cells)
+    for first, block in blocks:
+        logged = np.log1p(block.toarray().astype(np.float64))
+        here, values = slice(first, first + len(logged)), logged[:, chosen]
+        result[here] = values - values.mean(axis=1, keepdims=True) if axis == "cells" else values
+        if isotypes == "regress":
+            depth = logged[:, ~control].mean(axis=1) if axis == "cells" else 0.0
+            background[here] = _background(logged, control) - depth
+    if axis == "features":
+        result -= result.mean(axis=0, dtype=np.float64).astype(np.float32)
+    if isotypes == "regress":
+        _take_off_background(result, background)
+    return result
+
+
+def _take_off_background(values: Floats, background: npt.NDArray[np.float64]) -> None:
+    """Do what `_without_background` does, where the values stand."""
+    ground = background - background.mean()
+    spread = float(ground @ ground)
+    if spread == 0:
+        return
+    parts = [slice(first, first + _AT_ONCE) for first in range(0, len(values), _AT_ONCE)]
+    slope = np.sum([ground[part] @ values[part].astype(np.float64) for part in parts], axis=0) / spread
+    for part in parts:
+        values[part] -= np.outer(ground[part], slope).astype(np.float32)
 
 
 def _background(logged: npt.NDArray[np.float64], control: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:

@@ -16,7 +16,7 @@ from omicsglue.errors import InputError, OmicsGlueWarning, OptionError
 if TYPE_CHECKING:
     from anndata import AnnData
 
-MUCH = 2**31  # bytes of a matrix on disk, from which on loading it is worth a warning
+MUCH = 2**31  # bytes from which on loading a matrix is worth a warning
 
 
 def csr_counts(adata: AnnData, layer: str | None, where: str) -> sp.csr_matrix:
@@ -80,17 +80,31 @@ def warn_of_loading(matrix: Any, where: str) -> None:
     where
         Who asks, for the message.
     """
-    if not isinstance(matrix, CSRDataset | CSCDataset):
-        return
-    size = 8 * int(matrix.group["data"].shape[0])
-    if size > MUCH:
-        kind = "stored by columns (CSC)" if isinstance(matrix, CSCDataset) else "needed as a whole"
+    if isinstance(matrix, CSCDataset):
+        warn_of_memory(16 * int(matrix.group["data"].shape[0]), "it is stored by columns (CSC)", where)
+    elif isinstance(matrix, CSRDataset):
+        warn_of_memory(16 * int(matrix.group["data"].shape[0]), "this step needs it whole", where)
+
+
+def warn_of_memory(needed: float, reason: str, where: str) -> None:
+    """Warn that a matrix on disk is about to be loaded, where that takes much memory.
+
+    Parameters
+    ----------
+    needed
+        About how many bytes.
+    reason
+        Why it is loaded.
+    where
+        Who asks, for the message.
+    """
+    if needed > MUCH:
+        advice = "store counts by rows (CSR), or take fewer cells or features, if there is less"
         warnings.warn(
-            f"{where}: a matrix on disk is {kind}, so it is loaded: it takes about {size / 1e9:.0f} GB of "
-            "memory, and as much again while it is worked on\n"
-            "  -> store counts by rows (scipy.sparse.csr_matrix) where memory is short",
+            f"{where}: the matrix on disk is loaded, for {reason}; this takes about {needed / 1e9:.0f} GB of "
+            f"memory\n  -> {advice}",
             OmicsGlueWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

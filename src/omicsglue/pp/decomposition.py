@@ -1,9 +1,9 @@
 """Decompositions of matrices that are seen a block of rows at a time: by a Gram matrix, or by a subspace.
 
 A Gram matrix of the columns, summed over the blocks, gives the exact components and needs features x features
-of memory. Where there are too many features, the subspace of a sample of rows begins a block Lanczos iteration
-on all rows (Golub & Underwood 1977; Halko, Martinsson & Tropp 2011, doi 10.1137/090771806), with a pass over
-the blocks for each step.
+of memory. Where there are too many features, the subspace of a sample of rows begins a block Lanczos
+iteration on all rows (Golub & Underwood 1977; Halko, Martinsson & Tropp 2011, doi 10.1137/090771806), with a
+pass over the blocks for each step.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _DENSE_ROWS = 2**11
 
 
 def gram(blocks: Iterable[tuple[int, sp.csr_matrix]], columns: int) -> tuple[Floats64, Floats64, Floats64]:
-    """Return means and deviations of the columns, and cross-products of what differs from the means: one pass.
+    """Return means and deviations of columns, and cross-products of what differs from the means: one pass.
 
     Parameters
     ----------
@@ -318,7 +318,9 @@ def _permuted(x: sp.csr_matrix, rng: np.random.Generator) -> sp.csc_matrix:
     rows, columns = x.shape
     moved = x.tocsc()
     shuffled = rng.permutation(rows)
-    turn = rng.integers(rows, size=columns)
+    seen = np.diff(moved.indptr) > 0
+    turn = np.zeros(columns, dtype=np.int64)
+    turn[seen] = rng.integers(rows, size=int(seen.sum()))
     step = max(1, columns * _AT_ONCE // max(1, moved.nnz))
     for first in range(0, columns, step):
         ends = moved.indptr[first : first + step + 1]

@@ -40,7 +40,7 @@ class TfIdf:
     def __init__(self, blocks: CellBlocks, seed: int) -> None:
         self.blocks = blocks
         cells, features = blocks.shape
-        drawn = drawn_cells(blocks.nonzeros, cells, SAMPLE_NONZEROS, seed)
+        drawn = drawn_cells(blocks.nonzeros, SAMPLE_NONZEROS, seed)
         self.depth, totals = np.empty(cells), np.zeros(features)
         sample = []
         for first, block in blocks:

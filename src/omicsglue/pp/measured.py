@@ -1,11 +1,17 @@
-"""Selection and principal components of values that are no complete counts: real, fractions, with gaps."""
+"""Selection and principal components of values that are no complete counts: real, fractions, with gaps.
+
+Such values are dense once gaps are filled, and come into memory, cells x features, also where they are on
+disk; a warning says so where that takes more than 2 GB.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from anndata.abc import CSCDataset, CSRDataset
 
 from omicsglue.data.encoder_input import Standard, encoder_values
 from omicsglue.data.kinds import SUPPORT
@@ -13,7 +19,8 @@ from omicsglue.data.matrices import column_blocks, iter_row_blocks, matrix_of
 from omicsglue.data.missing import coverage_key, measured_entries
 from omicsglue.errors import InputError
 from omicsglue.keys import HIGHLY_VARIABLE, PCA
-from omicsglue.pp.counts import check_components
+from omicsglue.pp.blocks import on_disk
+from omicsglue.pp.counts import check_components, warn_of_memory
 from omicsglue.pp.pca import FLAT, components_of
 
 if TYPE_CHECKING:
@@ -22,17 +29,31 @@ if TYPE_CHECKING:
     from omicsglue.data.setup import ModalitySetup
 
 Floats = npt.NDArray[np.float32]
+_PART = 2**22
+_BYTES = 12  # of an entry, all of which are dense
 
 
 def are_complete_counts(adata: AnnData, setup: ModalitySetup) -> bool:
-    """Return whether a modality holds counts (or zeros and ones) of which none is missing."""
+    """Return whether a modality holds counts (or zeros and ones) of which none is missing.
+
+    Of a sparse matrix on disk only the values are read, and those a part at a time.
+    """
     if SUPPORT[setup.likelihood] not in ("counts", "binary") or setup.coverage is not None:
         return False
     matrix = matrix_of(adata, setup.layer)
     if matrix.dtype.kind != "f":
         return True
-    blocks = (block if isinstance(block, np.ndarray) else block.data for _, block in iter_row_blocks(matrix))
-    return not any(np.isnan(block).any() for block in blocks)
+    return not any(np.isnan(values).any() for values in _parts(matrix))
+
+
+def _parts(matrix: Any) -> Iterator[npt.NDArray[Any]]:
+    """Yield all values of a matrix, a part at a time."""
+    if isinstance(matrix, CSRDataset | CSCDataset):
+        values = matrix.group["data"]
+        yield from (np.asarray(values[first : first + _PART]) for first in range(0, values.shape[0], _PART))
+    else:
+        for _, block in iter_row_blocks(matrix):
+            yield block if isinstance(block, np.ndarray) else block.data
 
 
 def select_measured(
@@ -124,11 +145,12 @@ def _values(
     adata: AnnData, setup: ModalitySetup, columns: npt.NDArray[np.int64], where: str
 ) -> tuple[Floats, Standard, npt.NDArray[np.bool_]]:
     """Return standardised values, by what they were standardised, and which features differ."""
+    matrix = matrix_of(adata, setup.layer, where=where)
+    if on_disk(matrix):
+        warn_of_memory(_BYTES * adata.n_obs * len(columns), "gaps are filled in", where)
     key = coverage_key(adata, setup, where)
     coverage = None if key is None else column_blocks(matrix_of(adata, key, where=where), columns)
-    values, coverage = measured_entries(
-        column_blocks(matrix_of(adata, setup.layer, where=where), columns), coverage
-    )
+    values, coverage = measured_entries(column_blocks(matrix, columns), coverage)
     kind = SUPPORT[setup.likelihood]
     inputs, standard = encoder_values(values, coverage, kind)
     if standard is None:

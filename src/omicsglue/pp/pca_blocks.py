@@ -115,7 +115,7 @@ def _by_subspace(rows: Rows, components: int, seed: int) -> tuple[Floats64, Floa
     (cells, genes), mean, scale = rows.shape, rows.mean, rows.scale
     assert mean is not None
     assert scale is not None
-    drawn = drawn_cells(np.full(cells, genes), cells, max(SAMPLE_ENTRIES, 2 * genes * MORE), seed)
+    drawn = drawn_cells(np.full(cells, genes), max(SAMPLE_ENTRIES, 2 * genes * MORE), seed)
     sample = np.vstack(
         [
             block[drawn[first : first + block.shape[0]]].toarray()
