@@ -61,11 +61,6 @@ class Scale:
         return {"most": self.most, "seed": self.seed}
 
     @property
-    def per_modality(self) -> dict[str, Any]:
-        """Arguments of scores that draw from each of two modalities."""
-        return {"most": self.most, "seed": self.seed}
-
-    @property
     def typed(self) -> dict[str, Any]:
         """Arguments of scores that draw from each cell type."""
         return {"most": self.per_type, "seed": self.seed}
@@ -231,9 +226,7 @@ def _score_pair(a: Cells, b: Cells, scale: Scale, *, paired: bool) -> _Sheet:
     sheet = _Sheet()
     joint = np.concatenate([a.embedding, b.embedding])
     modality = np.repeat([a.name, b.name], [len(a.embedding), len(b.embedding)])
-    sheet.add(
-        "mixing", lambda: metrics.seurat_alignment_score([a.embedding, b.embedding], **scale.per_modality)
-    )
+    sheet.add("mixing", lambda: metrics.seurat_alignment_score([a.embedding, b.embedding], **scale.drawn))
     sheet.add("ilisi", lambda: metrics.ilisi(joint, modality, **scale.asked))
     if paired:
         _score_matches(sheet, a, b, scale)
