@@ -150,13 +150,14 @@ def leiden_clusters(u: Floats, config: BalancingConfig, seed: int) -> Ints:
     -------
     Codes from 0, shape ``(n,)``, int64.
     """
-    unit = unit_rows(u.astype(np.float64))
-    if len(unit) <= MOST_CELLS:
-        return _clusters(unit, config, seed)
-    some = np.sort(np.random.default_rng(seed).choice(len(unit), MOST_CELLS, replace=False))
-    labels = _clusters(unit[some], config, seed)
-    centroids = unit_rows(_centroids(unit[some], labels))
-    nearest = [(unit[i : i + MOST_CELLS] @ centroids.T).argmax(1) for i in range(0, len(unit), MOST_CELLS)]
+    if len(u) <= MOST_CELLS:
+        return _clusters(unit_rows(u.astype(np.float64)), config, seed)
+    some = np.sort(np.random.default_rng(seed).choice(len(u), MOST_CELLS, replace=False))
+    unit = unit_rows(u[some].astype(np.float64))
+    labels = _clusters(unit, config, seed)
+    centroids = unit_rows(_centroids(unit, labels))
+    blocks = (u[i : i + MOST_CELLS].astype(np.float64) for i in range(0, len(u), MOST_CELLS))
+    nearest = [(unit_rows(block) @ centroids.T).argmax(1) for block in blocks]
     found = np.concatenate(nearest).astype(np.int64)
     found[some] = labels
     return found

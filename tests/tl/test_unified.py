@@ -155,3 +155,13 @@ def test_refusals(
 ) -> None:
     with pytest.raises(kind, match=words):
         tl.unify_labels(modalities, keys, **options)
+
+
+def test_of_very_many_labelled_cells_some_vote(
+    modalities: dict[str, AnnData], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everybody = tl.unify_labels(modalities, KEYS)
+    monkeypatch.setattr("omicsglue.tl.unified._VOTERS", 60)
+    some = tl.unify_labels(modalities, KEYS)
+    assert (some.cells["unified"] == everybody.cells["unified"]).mean() > 0.95
+    assert not some.cells["score"].equals(everybody.cells["score"])

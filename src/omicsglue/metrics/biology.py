@@ -11,11 +11,9 @@ import pandas as pd
 
 from omicsglue.errors import InputError
 from omicsglue.metrics.checks import Matrix, as_labels, as_matrix, at_least_cells, positive, same_rows
-from omicsglue.metrics.estimate import Estimate, drawn_rows, mean_error
+from omicsglue.metrics.estimate import drawn_rows, repeated
 from omicsglue.metrics.neighbours import FRACTION, neighbour_blocks, neighbour_count
 from omicsglue.metrics.silhouette import silhouettes
-
-Values = npt.NDArray[np.float64]
 
 
 def mean_average_precision(
@@ -42,7 +40,8 @@ def mean_average_precision(
         Neighbourhood as a share of all cells.
     most
         If there are more cells, so many are drawn at random, and the score is that of these by themselves:
-        a neighbourhood that is a share of the cells is about the same one then. By default all.
+        a neighbourhood that is a share of the cells is about the same one then. The mean of four draws. By
+        default all.
     seed
         Of the drawing.
 
@@ -63,30 +62,27 @@ def mean_average_precision(
     joint = as_matrix(x, "x")
     at_least_cells(joint, 2, "x")
     types = as_labels(labels, len(joint), "labels")
-    some = drawn_rows(len(joint), None if most is None else positive(most, "most"), seed)
-    if some is None:
-        parts = _average_precisions(joint, types.codes, neighbours)
-        return _total(parts) / len(joint)
-    parts = _average_precisions(joint[some], types.codes[some], neighbours)
-    how = f"{len(some):,} of {len(joint):,} cells, among themselves"
-    return Estimate(_total(parts) / len(some), how, mean_error(np.concatenate(parts)))
+    if most is None or len(joint) <= positive(most, "most"):
+        return _average_precision(joint, types.codes, neighbours)
+
+    def score(draw: Sequence[int]) -> float:
+        rows = drawn_rows(len(joint), most, draw)
+        return _average_precision(joint[rows], types.codes[rows], neighbours)
+
+    return repeated(score, seed, f"{most:,} of {len(joint):,} cells, among themselves")
 
 
-def _average_precisions(joint: Matrix, codes: npt.NDArray[np.int64], neighbours: float) -> list[Values]:
-    """Average precision of each cell, in blocks."""
+def _average_precision(joint: Matrix, codes: npt.NDArray[np.int64], neighbours: float) -> float:
+    """Mean average precision of cells among themselves."""
     k = neighbour_count(len(joint), neighbours)
     rank = np.arange(1, k + 1)
-    parts = []
+    total = 0.0
     for rows, indices, _ in neighbour_blocks(joint, k):
         match = codes[indices] == codes[rows][:, None]
         precision = np.cumsum(match, axis=1) / rank
         hits = match.sum(axis=1)
-        parts.append((precision * match).sum(axis=1) / np.maximum(hits, 1))
-    return parts
-
-
-def _total(parts: list[Values]) -> float:
-    return sum(float(part.sum()) for part in parts)
+        total += float(((precision * match).sum(axis=1) / np.maximum(hits, 1)).sum())
+    return total / len(joint)
 
 
 def cell_type_asw(
@@ -101,8 +97,8 @@ def cell_type_asw(
     labels
         Type of each cell; two types at least.
     most
-        If there are more cells, so many are drawn at random, and distances are those among them. By default
-        all.
+        If there are more cells, so many are drawn at random, and distances are those among them; the mean of
+        four draws. By default all.
     seed
         Of the drawing.
 
@@ -122,13 +118,15 @@ def cell_type_asw(
     """
     joint = as_matrix(x, "x")
     types = as_labels(labels, len(joint), "labels", at_least=2)
-    some = drawn_rows(len(joint), None if most is None else positive(most, "most"), seed)
-    if some is None:
+    if most is None or len(joint) <= positive(most, "most"):
         return float((silhouettes(joint, types.codes).mean() + 1) / 2)
-    _, codes = np.unique(types.codes[some], return_inverse=True)
-    found = (silhouettes(joint[some], codes) + 1) / 2 if codes.any() else np.zeros(len(some))
-    how = f"{len(some):,} of {len(joint):,} cells, among themselves"
-    return Estimate(float(found.mean()), how, mean_error(found))
+
+    def score(draw: Sequence[int]) -> float:
+        rows = drawn_rows(len(joint), most, draw)
+        _, codes = np.unique(types.codes[rows], return_inverse=True)
+        return float((silhouettes(joint[rows], codes).mean() + 1) / 2) if codes.any() else 0.5
+
+    return repeated(score, seed, f"{most:,} of {len(joint):,} cells, among themselves")
 
 
 def neighbour_conservation(
@@ -156,7 +154,7 @@ def neighbour_conservation(
         Neighbourhood as a share of the cells of all modalities together.
     most
         If the modalities hold more cells together, so many are drawn at random, of each in proportion, and
-        neighbours are searched among them. By default all.
+        neighbours are searched among them; the mean of four draws. By default all.
     seed
         Of the drawing.
 
@@ -189,33 +187,30 @@ def neighbour_conservation(
         pairs.append(pair)
     cells = sum(len(after) for after, _ in pairs)
     if most is None or cells <= positive(most, "most"):
-        return float(np.mean([_total(parts) / len(pair[0]) for parts, pair in _shared(pairs, neighbours)]))
-    random = np.random.default_rng(seed)
-    some = []
-    for after, before in pairs:
-        wanted = max(round(len(after) * most / cells), min(2, len(after)))
-        rows = np.sort(random.choice(len(after), wanted, replace=False))
-        some.append((after[rows], before[rows]))
-    found = [np.concatenate(parts) for parts, _ in _shared(some, neighbours)]
-    how = f"{sum(map(len, found)):,} of {cells:,} cells, among themselves"
-    return Estimate(float(np.mean([each.mean() for each in found])), how, mean_error(*found))
+        return _conserved(pairs, neighbours)
+
+    def score(draw: Sequence[int]) -> float:
+        some = []
+        for number, (after, before) in enumerate(pairs):
+            wanted = max(round(len(after) * most / cells), 2)
+            rows = drawn_rows(len(after), wanted, [*draw, number])
+            some.append((after, before) if rows is None else (after[rows], before[rows]))
+        return _conserved(some, neighbours)
+
+    return repeated(score, seed, f"{most:,} of {cells:,} cells, among themselves")
 
 
-def _shared(
-    pairs: list[tuple[Matrix, Matrix]], neighbours: float
-) -> list[tuple[list[Values], tuple[Matrix, Matrix]]]:
-    """Jaccard index of each cell's neighbours in two spaces, in blocks; and the spaces of each modality."""
+def _conserved(pairs: Sequence[tuple[Matrix, Matrix]], neighbours: float) -> float:
     wanted = neighbour_count(sum(len(after) for after, _ in pairs), neighbours)
-    return [
-        (_jaccard(after, before, min(wanted, len(after) - 1)), (after, before)) for after, before in pairs
-    ]
+    return float(np.mean([_shared(after, before, min(wanted, len(after) - 1)) for after, before in pairs]))
 
 
-def _jaccard(after: Matrix, before: Matrix, k: int) -> list[Values]:
-    parts = []
+def _shared(after: Matrix, before: Matrix, k: int) -> float:
+    """Mean Jaccard index of the k nearest neighbours in two spaces."""
+    total = 0.0
     # Both searches walk in the same blocks, since these depend on k alone.
     for (_, a, _), (_, b, _) in zip(neighbour_blocks(after, k), neighbour_blocks(before, k), strict=True):
         both = np.sort(np.concatenate([a, b], axis=1), axis=1)
         shared = (both[:, 1:] == both[:, :-1]).sum(axis=1)
-        parts.append(shared / (2 * k - shared))
-    return parts
+        total += float((shared / (2 * k - shared)).sum())
+    return total / len(after)

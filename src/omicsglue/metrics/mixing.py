@@ -20,7 +20,7 @@ from omicsglue.metrics.checks import (
     positive,
     same_columns,
 )
-from omicsglue.metrics.estimate import Estimate, drawn_rows, mean_error
+from omicsglue.metrics.estimate import Estimate, drawn_rows, mean_error, repeated
 from omicsglue.metrics.neighbours import FRACTION, neighbour_blocks, neighbour_count
 from omicsglue.metrics.silhouette import silhouettes
 
@@ -135,7 +135,7 @@ def omics_layer_asw(
     labels
         Type of each cell.
     most
-        Of a type with more cells, so many are drawn at random. By default all.
+        Of a type with more cells, so many are drawn at random; the mean of four draws. By default all.
     seed
         Of the drawing.
 
@@ -157,26 +157,35 @@ def omics_layer_asw(
     joint = as_matrix(x, "x")
     layers = as_labels(modality, len(joint), "modality", at_least=2)
     types = as_labels(labels, len(joint), "labels")
-    limit = None if most is None else positive(most, "most")
-    widths, drawn = [], 0
-    for code in range(len(types.names)):
-        cells = types.of(code)
-        some = drawn_rows(len(cells), limit, seed)
-        drawn += some is not None
-        cells = cells if some is None else cells[some]
-        _, within = np.unique(layers.codes[cells], return_inverse=True)
+    largest = int(types.sizes.max())
+    if most is None or largest <= positive(most, "most"):
+        return _layer_widths(joint, layers.codes, [types.of(code) for code in range(len(types.names))])
+
+    def score(draw: Sequence[int]) -> float:
+        some = []
+        for code in range(len(types.names)):
+            rows = drawn_rows(int(types.sizes[code]), most, [*draw, code])
+            some.append(types.of(code) if rows is None else types.of(code)[rows])
+        return _layer_widths(joint, layers.codes, some)
+
+    return repeated(score, seed, f"{most:,} cells, at most, of each type")
+
+
+def _layer_widths(
+    joint: Matrix, layers: npt.NDArray[np.int64], cells_of_types: Sequence[npt.NDArray[np.int64]]
+) -> float:
+    widths = []
+    for cells in cells_of_types:
+        _, within = np.unique(layers[cells], return_inverse=True)
         if within.max() > 0:
-            widths.append(1 - np.abs(silhouettes(joint[cells], within)))
+            widths.append(float((1 - np.abs(silhouettes(joint[cells], within))).mean()))
     if not widths:
         raise InputError(
             "no cell type occurs in more than one modality",
             where="labels",
             remedy="use one vocabulary of cell types in all modalities",
         )
-    score = float(np.mean([float(each.mean()) for each in widths]))
-    if not drawn:
-        return score
-    return Estimate(score, f"{most:,} cells, at most, of each type", mean_error(*widths))
+    return float(np.mean(widths))
 
 
 def graph_connectivity(

@@ -253,7 +253,11 @@ def _with_gaps(found: sp.csr_matrix, absent: sp.csr_matrix, code: Codes, groups:
 
 
 def _is_numeric(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype.kind in "biuf"
+    """Return whether a value is a dense table of numbers, in memory or on disk."""
+    dtype = getattr(value, "dtype", None)
+    if dtype is None or sp.issparse(value) or getattr(value, "ndim", len(value.shape)) != 2:
+        return False
+    return np.dtype(dtype).kind in "biuf"
 
 
 def _means(value: npt.NDArray[Any], code: Codes, groups: int) -> npt.NDArray[np.float32]:

@@ -33,9 +33,9 @@ class Scale:
     queries
         Cells that are looked at among all.
     most
-        Cells that are looked at among themselves.
+        Cells that are looked at among themselves, in each of four draws.
     per_type
-        Cells of each cell type that are looked at among themselves.
+        Of each cell type, likewise.
     seed
         Of the drawing.
     """
@@ -48,7 +48,7 @@ class Scale:
     @classmethod
     def of(cls, cells: int, seed: int, *, exact: bool = False) -> Scale:
         """Return the scale for so many cells of two modalities together."""
-        return cls(seed=seed) if exact or cells <= MOST_EXACT else cls(10_000, 20_000, 5_000, seed)
+        return cls(seed=seed) if exact or cells <= MOST_EXACT else cls(10_000, 10_000, 2_500, seed)
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -59,11 +59,6 @@ class Scale:
     def drawn(self) -> dict[str, Any]:
         """Arguments of scores that look at some cells among themselves."""
         return {"most": self.most, "seed": self.seed}
-
-    @property
-    def per_modality(self) -> dict[str, Any]:
-        """Arguments of scores that draw from each of two modalities."""
-        return {"most": None if self.most is None else self.most // 2, "seed": self.seed}
 
     @property
     def typed(self) -> dict[str, Any]:
@@ -231,9 +226,7 @@ def _score_pair(a: Cells, b: Cells, scale: Scale, *, paired: bool) -> _Sheet:
     sheet = _Sheet()
     joint = np.concatenate([a.embedding, b.embedding])
     modality = np.repeat([a.name, b.name], [len(a.embedding), len(b.embedding)])
-    sheet.add(
-        "mixing", lambda: metrics.seurat_alignment_score([a.embedding, b.embedding], **scale.per_modality)
-    )
+    sheet.add("mixing", lambda: metrics.seurat_alignment_score([a.embedding, b.embedding], **scale.drawn))
     sheet.add("ilisi", lambda: metrics.ilisi(joint, modality, **scale.asked))
     if paired:
         _score_matches(sheet, a, b, scale)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 _BLOCK: Final = 4096  # cells looked up at a time
+_VOTERS: Final = 50_000  # labelled cells of the reference that vote; of more, so many drawn at random
 COUNTERPART: Final = 0.2  # share of a label's votes that makes a label of the reference its counterpart
 CONTRADICTION: Final = 0.8  # share of a cell's votes against its own label from which on it is flagged
 _CLEAR: Final = 0.5  # share of votes that the best counterpart of a label must have
@@ -194,10 +195,15 @@ def _votes(
     *,
     own: bool,
 ) -> pd.DataFrame:
-    """Return the share of votes of each label for each cell, cells x labels; a cell has no vote on itself."""
+    """Return the share of votes of each label for each cell, cells x labels; a cell has no vote on itself.
+
+    Of more than 50,000 labelled cells so many drawn at random vote, so that time grows with the cells alone.
+    """
     from sklearn.neighbors import NearestNeighbors
 
     voters = np.flatnonzero(labels.codes >= 0)
+    if len(voters) > _VOTERS:
+        voters = np.sort(np.random.default_rng(0).choice(voters, _VOTERS, replace=False))
     wanted = min(neighbours, len(voters) - own)
     if wanted < 1:
         raise InputError(
