@@ -94,12 +94,12 @@ def balancing_weights(
     linked = profiles({name: _groups(each) for name, each in levels.items()}) if profiles else {}
     clusterings = {name: _clusterings(name, u, levels[name], linked) for name, u in embeddings.items()}
     weights = {name: np.ones(len(u)) for name, u in embeddings.items()}
-    for pair in combinations(embeddings, 2):
-        sides = (clusterings[name] for name in pair)
-        for name, found in zip(
-            pair, pair_weights(pair, *sides, config.cutoff, config.power, len(weights)), strict=True
-        ):
-            weights[name] *= found
+    for one, other in combinations(embeddings, 2):
+        found = pair_weights(
+            (one, other), clusterings[one], clusterings[other], config.cutoff, config.power, len(weights)
+        )
+        weights[one] *= found[0]
+        weights[other] *= found[1]
     return {name: _of_mean_one(weight) for name, weight in weights.items()}
 
 
@@ -112,7 +112,7 @@ def _groups(levels: Sequence[Ints]) -> sp.csr_matrix:
     """Return which cells are in which cluster of several clusterings, clusters of all x cells."""
     cells = np.arange(len(levels[0]))
     tables = [sp.csr_matrix((np.ones(len(cells)), (labels, cells))) for labels in levels]
-    return sp.vstack(tables, format="csr")
+    return sp.csr_matrix(sp.vstack(tables))
 
 
 def _clusterings(name: str, u: Floats, levels: Sequence[Ints], linked: Profiles) -> list[Clustering]:
