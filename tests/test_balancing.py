@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from scipy.optimize import brentq
 
 from omicsglue.balancing import (
+    FINENESS,
     BalancingConfig,
     balancing_weights,
     batch_weights,
     cluster_weights,
     composition_differs,
     fuzzy_neighbours,
+    leiden_clusterings,
     leiden_clusters,
-    unit_rows,
 )
 
 CONFIG = BalancingConfig()
@@ -117,7 +121,8 @@ def test_types_have_one_share_of_the_weight_in_all_modalities(names: str) -> Non
     before = np.array([shares(np.ones(sum(each)), each) for each in sizes.values()])
     after = np.array([shares(weights[name], each) for name, each in sizes.items()])
     assert np.ptp(before, axis=0).max() > 0.4
-    np.testing.assert_allclose(after, after[:1].repeat(len(after), axis=0), atol=1e-4)
+    # not exactly, since finer clusterings cut types at random and one piece may not match another
+    np.testing.assert_allclose(after, after[:1].repeat(len(after), axis=0), atol=5e-4)
     assert (after > 0.05).all()
     for weight in weights.values():
         assert weight.dtype == np.float32
@@ -130,12 +135,41 @@ def test_a_type_that_one_modality_has_more_of_weighs_less_there() -> None:
     assert second == pytest.approx(4 * first, rel=0.01)  # 200 cells in a, 50 in b
 
 
-def test_cells_of_one_cluster_weigh_the_same() -> None:
+def test_cells_of_one_cluster_in_all_clusterings_weigh_the_same() -> None:
     u = {"a": blobs([60, 40], 0), "b": blobs([40, 60], 1)}
     weight = balancing_weights(u, CONFIG, 0)["a"]
-    labels = leiden_clusters(u["a"], CONFIG, 0)
-    for cluster in np.unique(labels):
-        assert np.ptp(weight[labels == cluster]) == 0
+    levels = np.stack(leiden_clusterings(u["a"], FINENESS, CONFIG, 0), axis=1)
+    pieces = np.unique(levels, axis=0, return_inverse=True)[1].ravel()
+    for piece in np.unique(pieces):
+        assert np.ptp(weight[pieces == piece]) == 0
+
+
+def test_the_finest_clustering_is_that_of_the_resolution() -> None:
+    u = blobs([60, 40, 30], 0)
+    levels = leiden_clusterings(u, [0.4, CONFIG.resolution], CONFIG, 3)
+    assert np.array_equal(levels[1], leiden_clusters(u, CONFIG, 3))
+    assert levels[0].max() <= levels[1].max()
+
+
+def test_profiles_of_linked_features_decide_between_types_that_the_embedding_confuses() -> None:
+    rng = np.random.default_rng(0)
+    sizes = {"a": [200, 50, 100, 100], "b": [50, 200, 100, 100]}
+    u = {name: blobs(each, i) for i, (name, each) in enumerate(sizes.items())}
+    u["b"] = u["b"][:, [1, 0, 2, 3, 4]] * 0.52 + u["b"] * 0.48  # the first two types nearly change places
+    types = {name: np.repeat(np.arange(4), each) for name, each in sizes.items()}
+    patterns = rng.normal(size=(4, 200))
+    asked = {}
+
+    def profiles(groups: Mapping[str, sp.csr_matrix]) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]:
+        asked.update(groups)
+        of = [each @ patterns[types[name]] / each.sum(axis=1) for name, each in groups.items()]
+        return {("a", "b"): (np.asarray(of[0]), np.asarray(of[1]))}
+
+    plain, linked = (balancing_weights(u, CONFIG, 0, each) for each in (None, profiles))
+    assert plain["a"][:200].mean() > 0.9
+    assert linked["a"][:200].mean() < 0.7 < 1.5 < linked["a"][200:250].mean()
+    for name, groups in asked.items():  # every cell is in one cluster of each clustering
+        assert (np.asarray(groups.sum(axis=0)) == len(FINENESS)).all(), name
 
 
 def test_clusters_do_not_mix_separate_types_and_seeds_repeat() -> None:
@@ -158,10 +192,6 @@ def test_clustering_leaves_the_generators_of_others() -> None:
     leiden_clusters(blobs([30, 30], 0), CONFIG, 0)
     assert random.getstate() == before[0]
     assert np.array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
-
-
-def test_rows_of_zeros_stay() -> None:
-    assert unit_rows(np.array([[0.0, 0.0], [3.0, 4.0]])).tolist() == [[0, 0], [0.6, 0.8]]
 
 
 def test_a_type_without_a_match_weighs_nothing() -> None:

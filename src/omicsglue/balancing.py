@@ -1,20 +1,23 @@
 """Balancing weights: how much each cell counts in the alignment where composition differs between modalities.
 
-Each modality is clustered in the pretrained space and clusters are matched between modalities by the cosine
-similarity of their centroids, as in Cao & Gao 2022. They give a cell the summed similarity of its cluster
-over the cluster's size; here it gets the ratio of matched shares, which is 1 where composition does not
-differ (``docs/decisions/0007-balancing-by-ratios.md``).
+Each modality is clustered in the pretrained space and clusters are matched between modalities, as in Cao &
+Gao 2022. They give a cell the summed similarity of its cluster over its size; here it gets the ratio of
+matched shares, which is 1 where composition does not differ (``docs/decisions/0007-balancing-by-ratios.md``).
+How clusters of modalities are matched: :mod:`omicsglue.matching`. Batches of one modality lie in one space:
+their clusters are matched by the cosine similarity of centroids alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from omicsglue.matching import Clustering, Profiles, common_use, pair_weights, unit_rows
 from omicsglue.metrics.neighbours import neighbour_blocks
 
 Floats = npt.NDArray[np.float32]
@@ -29,7 +32,7 @@ LIKENESS = 0.5  # mean cosine of clusters and their likes below which nothing ca
 DIFFERENT = 0.25  # mean departure of the weights from 1 beyond which composition differs
 TURNS = 6  # of finding weights and means of clusters
 LEAST = 1e-3  # weight of a cluster in the mean of its modality
-UNUSED = 0.1  # of the largest spread: a dimension below it in one of two modalities says nothing
+FINENESS = (0.4, 0.5, 0.7, 1.0)  # times the resolution: the clusterings by which modalities are matched
 
 
 @dataclass(frozen=True)
@@ -39,15 +42,15 @@ class BalancingConfig:
     Attributes
     ----------
     resolution
-        Resolution of the Leiden clustering.
+        Resolution of the Leiden clustering of batches, and of the finest one of modalities.
     neighbours
         Neighbours of each cell in the clustered graph.
     cutoff
-        Cosine similarity of centroids under which two clusters do not match.
+        Similarity, in relation to the best matches of both, under which clusters of modalities do not match.
     power
         Exponent that sharpens the similarity of those that do.
     batch_cutoff
-        As `cutoff`, between the batches of one modality, which are alike in more than modalities are.
+        Cosine similarity of centroids under which clusters of batches do not match.
     """
 
     resolution: float = 1.0
@@ -58,9 +61,15 @@ class BalancingConfig:
 
 
 def balancing_weights(
-    embeddings: Mapping[str, Floats], config: BalancingConfig, seed: int
+    embeddings: Mapping[str, Floats],
+    config: BalancingConfig,
+    seed: int,
+    profiles: Callable[[Mapping[str, sp.csr_matrix]], Profiles] | None = None,
 ) -> dict[str, Floats]:
     """Return the balancing weight of every cell.
+
+    It is the product, over the other modalities, of the ratios of shares to the power 1/K, so that after
+    weighting all K modalities have the geometric mean of their compositions.
 
     Parameters
     ----------
@@ -70,24 +79,57 @@ def balancing_weights(
         Settings.
     seed
         Seed of the clustering.
+    profiles
+        Returns the profiles of groups of cells in linked features, as
+        :func:`~omicsglue.matching.linked_profiles` does; without it embeddings alone are compared.
 
     Returns
     -------
     Weights of each modality, shape ``(n_k,)``, float32, mean 1.
     """
-    clusters = {name: leiden_clusters(u, config, seed) for name, u in embeddings.items()}
-    by_cluster = cluster_weights(
-        [_centroids(u, clusters[name]) for name, u in embeddings.items()],
-        [np.bincount(labels) / len(labels) for labels in clusters.values()],
-        config.cutoff,
-        config.power,
-    )
-    weights = {}
-    for (name, labels), each in zip(clusters.items(), by_cluster, strict=True):
-        weight = each[labels]
-        mean = weight.mean()
-        weights[name] = (weight / mean if mean > 0 else np.ones(len(labels))).astype(np.float32)
-    return weights
+    levels = {
+        name: leiden_clusterings(u, [f * config.resolution for f in FINENESS], config, seed)
+        for name, u in embeddings.items()
+    }
+    linked = profiles({name: _groups(each) for name, each in levels.items()}) if profiles else {}
+    clusterings = {name: _clusterings(name, u, levels[name], linked) for name, u in embeddings.items()}
+    weights = {name: np.ones(len(u)) for name, u in embeddings.items()}
+    for one, other in combinations(embeddings, 2):
+        found = pair_weights(
+            (one, other), clusterings[one], clusterings[other], config.cutoff, config.power, len(weights)
+        )
+        weights[one] *= found[0]
+        weights[other] *= found[1]
+    return {name: _of_mean_one(weight) for name, weight in weights.items()}
+
+
+def _of_mean_one(weight: Floats64) -> Floats:
+    mean = weight.mean()
+    return (weight / mean if mean > 0 else np.ones(len(weight))).astype(np.float32)
+
+
+def _groups(levels: Sequence[Ints]) -> sp.csr_matrix:
+    """Return which cells are in which cluster of several clusterings, clusters of all x cells."""
+    cells = np.arange(len(levels[0]))
+    tables = [sp.csr_matrix((np.ones(len(cells)), (labels, cells))) for labels in levels]
+    return sp.csr_matrix(sp.vstack(tables))
+
+
+def _clusterings(name: str, u: Floats, levels: Sequence[Ints], linked: Profiles) -> list[Clustering]:
+    """Return clusterings of one modality with their centroids and their parts of the profiles."""
+    of_all = {
+        (other if name == one else one): pair[name != one]
+        for (one, other), pair in linked.items()
+        if name in (one, other)
+    }
+    ends = np.cumsum([labels.max() + 1 for labels in levels])
+    found = []
+    for labels, end in zip(levels, ends, strict=True):
+        rows = slice(end - labels.max() - 1, end)
+        found.append(
+            Clustering(labels, _centroids(u, labels), {other: table[rows] for other, table in of_all.items()})
+        )
+    return found
 
 
 def composition_differs(weights: Mapping[str, Floats]) -> bool:
@@ -124,10 +166,16 @@ def batch_weights(u: Floats, batch: Ints, config: BalancingConfig, seed: int) ->
     Shape ``(n,)``, float32, mean 1 over each batch.
     """
     rows = {str(code): np.flatnonzero(batch == code) for code in np.unique(batch)}
-    config = replace(config, cutoff=config.batch_cutoff)
+    clusters = {code: leiden_clusters(u[each], config, seed) for code, each in rows.items()}
+    by_cluster = cluster_weights(
+        [_centroids(u[rows[code]], labels) for code, labels in clusters.items()],
+        [np.bincount(labels) / len(labels) for labels in clusters.values()],
+        config.batch_cutoff,
+        config.power,
+    )
     weights = np.ones(len(u), dtype=np.float32)
-    for code, found in balancing_weights({c: u[r] for c, r in rows.items()}, config, seed).items():
-        weights[rows[code]] = found
+    for (code, labels), each in zip(clusters.items(), by_cluster, strict=True):
+        weights[rows[code]] = _of_mean_one(each[labels])
     return weights
 
 
@@ -150,11 +198,22 @@ def leiden_clusters(u: Floats, config: BalancingConfig, seed: int) -> Ints:
     -------
     Codes from 0, shape ``(n,)``, int64.
     """
+    return leiden_clusterings(u, [config.resolution], config, seed)[0]
+
+
+def leiden_clusterings(
+    u: Floats, resolutions: Sequence[float], config: BalancingConfig, seed: int
+) -> list[Ints]:
+    """Cluster cells at several resolutions on one graph; as :func:`leiden_clusters`, which see."""
     if len(u) <= MOST_CELLS:
-        return _clusters(unit_rows(u.astype(np.float64)), config, seed)
+        return _clusters(unit_rows(u.astype(np.float64)), resolutions, config, seed)
     some = np.sort(np.random.default_rng(seed).choice(len(u), MOST_CELLS, replace=False))
     unit = unit_rows(u[some].astype(np.float64))
-    labels = _clusters(unit, config, seed)
+    return [_joined(u, unit, some, labels) for labels in _clusters(unit, resolutions, config, seed)]
+
+
+def _joined(u: Floats, unit: Floats64, some: Ints, labels: Ints) -> Ints:
+    """Return the clusters of all cells, given those of some: the nearest centroid's for the others."""
     centroids = unit_rows(_centroids(unit, labels))
     blocks = (u[i : i + MOST_CELLS].astype(np.float64) for i in range(0, len(u), MOST_CELLS))
     nearest = [(unit_rows(block) @ centroids.T).argmax(1) for block in blocks]
@@ -163,15 +222,15 @@ def leiden_clusters(u: Floats, config: BalancingConfig, seed: int) -> Ints:
     return found
 
 
-def _clusters(unit: Floats64, config: BalancingConfig, seed: int) -> Ints:
+def _clusters(unit: Floats64, resolutions: Sequence[float], config: BalancingConfig, seed: int) -> list[Ints]:
     if len(unit) < FEWEST_CELLS:
-        return np.zeros(len(unit), dtype=np.int64)
+        return [np.zeros(len(unit), dtype=np.int64) for _ in resolutions]
     import igraph
 
     adjacency = sp.triu(fuzzy_neighbours(unit, min(config.neighbours, len(unit) - 1)), k=1).tocoo()
     graph = igraph.Graph(len(unit), np.column_stack([adjacency.row, adjacency.col]))
     graph.es["weight"] = adjacency.data
-    return _leiden(graph, config.resolution, seed)
+    return [_leiden(graph, resolution, seed) for resolution in resolutions]
 
 
 def fuzzy_neighbours(x: Floats64, neighbours: int) -> sp.csr_matrix:
@@ -218,7 +277,7 @@ def _scales(beyond: Floats64, distances: Floats64, total: float) -> Floats64:
 def cluster_weights(
     centroids: Sequence[Floats64], shares: Sequence[Floats64], cutoff: float, power: float
 ) -> list[Floats64]:
-    """Return the weight of a cell in each cluster of each modality.
+    """Return the weight of a cell in each cluster of each modality, or batch, by cosines of centroids alone.
 
     What modality m has of the cells in cluster i of modality k is found by handing the shares of m's
     clusters to the clusters of k that they resemble, in proportion to similarity and size. Its ratio to the
@@ -269,7 +328,7 @@ def _matched_weights(
         for m, other in enumerate(centred):
             if m == k:
                 continue
-            common = _common(spreads[k], spreads[m])
+            common = common_use(spreads[k], spreads[m])
             cosine = unit_rows(own * common) @ unit_rows(other * common).T
             if (cosine.max(0).mean() + cosine.max(1).mean()) / 2 < LIKENESS:
                 continue
@@ -279,19 +338,6 @@ def _matched_weights(
             ratios *= similarity @ handed
         found.append(ratios ** (1 / len(centred)))
     return found
-
-
-def _common(one: Floats64, other: Floats64) -> Floats64:
-    """Return how far each dimension is used by both of two modalities, 0 to 1, from its spread in each."""
-    larger, smaller = np.maximum(one, other), np.minimum(one, other)
-    used = smaller > UNUSED * larger.max(initial=0)
-    return np.divide(smaller, larger, out=np.zeros(len(larger)), where=used)
-
-
-def unit_rows(x: Floats64) -> Floats64:
-    """Return rows scaled to length 1; rows of zeros stay as they are."""
-    length = np.linalg.norm(x, axis=1, keepdims=True)
-    return np.asarray(x / np.where(length > 0, length, 1))
 
 
 def _centroids(u: npt.NDArray[np.floating], labels: Ints) -> Floats64:

@@ -14,6 +14,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from omicsglue.data.modality import ModalityData, dense_rows
 from omicsglue.data.pairing import Pairing
 from omicsglue.errors import OptionError
 from omicsglue.graph.guidance import GuidanceGraph
+from omicsglue.matching import linked_profiles
 from omicsglue.nn.network import Network, NetworkConfig
 from omicsglue.objective import ObjectiveWeights
 from omicsglue.training.checkpoint import (
@@ -408,7 +410,8 @@ def _balanced(
     began = time.perf_counter()
     with threads_limited(None):
         embeddings = {name: embed(network, name, cells.inputs)[0] for name, cells in data.modalities.items()}
-        weights = balancing_weights(embeddings, config, seed)
+        profiles = partial(linked_profiles, data.modalities, data.graph)
+        weights = balancing_weights(embeddings, config, seed, profiles)
         if composition_differs(weights):
             reporter.message("composition differs between modalities: cells are weighted")
         else:
