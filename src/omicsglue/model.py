@@ -37,8 +37,9 @@ from omicsglue.nn.classifier import label_probabilities
 from omicsglue.recipe import Outcome, PretrainedStore, Recipe, embed, follow, run_digest
 from omicsglue.training.checkpoint import where_to_begin
 from omicsglue.training.device import make_fabric, threads_limited
-from omicsglue.training.interrupt import CheckpointKeeper, listening
+from omicsglue.training.interrupt import CheckpointKeeper
 from omicsglue.training.progress import LiveBar, Reporter
+from omicsglue.training.signals import listening
 
 if TYPE_CHECKING:
     from anndata import AnnData

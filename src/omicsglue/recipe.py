@@ -441,4 +441,5 @@ def _balanced(
             },
         )
     state.elapsed[BALANCE] = time.perf_counter() - began
+    reporter.done(BALANCE, state.elapsed[BALANCE])
     return weighted

@@ -1,4 +1,4 @@
-"""A loss that is no longer finite: back to a good state, on with half the learning rate, and three times at most."""
+"""A loss that is no longer finite: back to a good state, on with half the learning rate, thrice at most."""
 
 from __future__ import annotations
 
@@ -95,7 +95,9 @@ def finite(stage: Stage) -> bool:
 @pytest.mark.parametrize("compiled", [True, False])
 def test_training_goes_back_halves_the_rate_says_so_and_ends_well(make: Make, compiled: bool) -> None:
     stage = make(compiled=compiled)
-    with pytest.warns(OmicsGlueWarning, match=r"stage train, step \d+: .*back to step 9 .*half.*\(1 of 3") as said:
+    with pytest.warns(
+        OmicsGlueWarning, match=r"stage train, step \d+: .*back to step 9 .*half.*\(1 of 3"
+    ) as said:
         stage.run(Silent(), poisoned_at(11))
     assert len(said) == 1
     assert finite(stage)
@@ -151,9 +153,7 @@ class Stopped(Exception):  # noqa: N818
 
 
 @pytest.mark.parametrize("at", [3, 5, 7, 8, 9, 12])  # before, between and after: the poison comes at 8 and 13
-def test_a_run_resumed_anywhere_goes_back_to_the_same_state(
-    make: Make, at: int, tmp_path: Any
-) -> None:
+def test_a_run_resumed_anywhere_goes_back_to_the_same_state(make: Make, at: int, tmp_path: Any) -> None:
     trouble = poisoned_at(8, 13)
     saved: list[Checkpoint] = []
 
@@ -212,7 +212,7 @@ def test_a_value_too_large_for_single_precision_in_the_data(
         stage.run(Silent(), ignore)
 
 
-def test_a_state_with_infinite_weights_is_not_kept(make: Make) -> None:
+def test_a_state_with_infinite_weights_is_not_kept(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last step of an epoch overflows: its loss was finite, its weights are not."""
     stage = make()
     whole = loop.CompiledStep.take
@@ -224,8 +224,8 @@ def test_a_state_with_infinite_weights_is_not_kept(make: Make) -> None:
         if len(steps) == 9:
             poison(stage)
 
-    with pytest.MonkeyPatch.context() as patch, pytest.warns(OmicsGlueWarning, match=r"\(weights\).*step 4 "):
-        patch.setattr(loop.CompiledStep, "take", overflow)
+    monkeypatch.setattr(loop.CompiledStep, "take", overflow)
+    with pytest.warns(OmicsGlueWarning, match=r"\(weights\).*step 4 "):
         stage.run(Silent(), ignore)
     assert finite(stage)
 

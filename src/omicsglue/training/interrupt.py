@@ -1,83 +1,21 @@
-"""Ctrl-C and a scheduler's SIGTERM: while training goes on heard between steps, so that nothing is lost."""
+"""When checkpoints are saved: every so often, and where a signal asks to stop, so that nothing is lost."""
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from omicsglue.training.checkpoint import save_checkpoint
+from omicsglue.training.signals import Signals
 
 if TYPE_CHECKING:
     from omicsglue.training.loop import Stage
 
 
 WORK_PER_SAVING = 49  # so that saving takes at most a fiftieth of the time
-
-
-class Interrupted(KeyboardInterrupt):
-    """The run was asked to stop; if it was training, its state is saved where it has a folder."""
-
-
-@dataclass
-class Signals:
-    """Whether somebody has asked the run to stop, and whether that has to wait for the end of a step.
-
-    Attributes
-    ----------
-    asked
-        Whether a signal has come.
-    patient
-        Let the work at hand come to its end, and leave it to :class:`CheckpointKeeper` to stop; otherwise a
-        signal stops it at once.
-    """
-
-    asked: bool = False
-    patient: bool = False
-
-    def heed(self) -> None:
-        """Stop if that was asked: some libraries swallow what a signal raises inside them.
-
-        Raises
-        ------
-        Interrupted
-            If the run has been asked to stop.
-        """
-        if self.asked:
-            raise Interrupted
-
-
-@contextmanager
-def listening() -> Iterator[Signals]:
-    """Turn SIGINT and SIGTERM into :class:`Interrupted`, or a request; handlers are put back afterwards.
-
-    A second SIGTERM changes nothing, so that what is being tidied up can be finished; a second SIGINT waits
-    for nothing. Signals can be handled in the main thread alone; elsewhere nothing changes.
-    """
-    heard = Signals()
-    if threading.current_thread() is not threading.main_thread():
-        yield heard
-        return
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        again, heard.asked = heard.asked, True
-        if again and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        if not again and not heard.patient:
-            raise Interrupted
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield heard
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 @dataclass

@@ -103,8 +103,8 @@ class Heartbeat:
 class JsonLines:
     """One JSON object a line, for schedulers and log collectors.
 
-    Every object has ``event`` (``stage``, ``progress``, ``epoch``, ``done`` or ``message``) and ``time`` (seconds
-    since 1970). ``progress`` comes where half a minute would pass in silence.
+    Every object has ``event`` (``stage``, ``progress``, ``epoch``, ``done`` or ``message``) and ``time``
+    (seconds since 1970). ``progress`` comes where half a minute would pass in silence.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ class LiveBar:
             self._heart.start()
 
     def step(self, numbers: Row, losses: Losses) -> None:
-        """Move the bar within the epoch; off a terminal, write a line where a minute would pass in silence."""
+        """Move the bar within the epoch; off a terminal, write a line after a minute of silence."""
         if self.bar is not None and self.task is not None:
             completed = int(numbers["epoch"]) - 1 + float(numbers["epoch_share"])
             self.bar.update(self.task, completed=completed, pace=pace_in_words(numbers))
@@ -206,8 +206,8 @@ class LiveBar:
     def epoch(self, row: Row) -> None:
         """Move the bar and show the losses that matter; off a terminal, write a line now and then."""
         if self.bar is not None and self.task is not None:
-            shown = {"losses": losses_in_words(row), "pace": pace_in_words(row)}
-            self.bar.update(self.task, completed=int(row["epoch"]), **shown)
+            losses, pace = losses_in_words(row), pace_in_words(row)
+            self.bar.update(self.task, completed=int(row["epoch"]), losses=losses, pace=pace)
         elif self.course is not None and self.course.is_due(int(row["epoch"])):
             self._say(self.course.line(row, row))
 

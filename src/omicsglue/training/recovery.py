@@ -104,9 +104,9 @@ class Recovery:
             )
             raise NotFiniteError(trouble.names, place(stage), tried) from trouble
         note = (
-            f"{place(stage)}: the loss was no longer a finite number ({', '.join(trouble.names)}), so training "
-            f"went back to step {self.kept.step} and goes on with half the learning rate ({done + 1} of "
-            f"{ATTEMPTS} times)"
+            f"{place(stage)}: the loss was no longer a finite number ({', '.join(trouble.names)}), so "
+            f"training went back to step {self.kept.step} and goes on with half the learning rate "
+            f"({done + 1} of {ATTEMPTS} times)"
         )
         notes = [*stage.state.notes, note]
         tensors = {name: value.clone() for name, value in self.kept.tensors.items()}
