@@ -157,9 +157,9 @@ class _Job:
     def run(self, *, overwrite: bool, resume: bool) -> Integration:
         """Read, prepare, train, write; nothing is written before everything has been checked."""
         self.clock = Clock()
-        self.reporter.stage("read")
         proteins = {"protein_genes": self.options.protein_genes}
         self.sources = Sources({**self.given, "annotation": self.annotation, "graph": self.graph, **proteins})
+        self.reporter.stage("read")
         read = read_inputs(self.given, self.options)
         record = self._first_record(read)
         self.sources.were_read(record["inputs"])

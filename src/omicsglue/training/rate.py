@@ -70,11 +70,11 @@ class Pace:
         ``memory_bytes`` (held by the process).
         """
         now = time.monotonic()
-        began, first = self._marks[0]
         if step < self._marks[-1][1]:  # training went back
             self._marks.clear()
         if not self._marks or now - self._marks[-1][0] >= TICK:
             self._marks.append((now, step))
+        began, first = self._marks[0]
         found: Numbers = {"step": step, "of": self.steps}
         if step > first and now > began:
             rate = (step - first) / (now - began)
