@@ -24,13 +24,11 @@ from omicsglue.cli.failure import Speaker, run_guarded
 stopping.GRACE = 1.0
 
 def work():
+    for number in (signal.SIGINT, signal.SIGTERM):  # as deaf as a library that computes, or swallows it
+        signal.signal(number, lambda *_: None)
     with stopping.last_words(lambda: "saved: much"):
         print("ready", flush=True)
-        while True:  # a library that swallows what a signal raises
-            try:
-                time.sleep(60)
-            except KeyboardInterrupt:
-                pass
+        time.sleep(60)
 
 sys.exit(run_guarded(work, Speaker(json_logs=True)))
 """
