@@ -37,8 +37,11 @@ from omicsglue.data.labels import check_types
 from omicsglue.data.pairing import pair_cells
 from omicsglue.data.setup import ModalitySetup
 from omicsglue.errors import OmicsGlueError, OmicsGlueWarning
+from omicsglue.pipeline.sources import Sources
 from omicsglue.pp.annotate import annotate_genes, annotate_peaks
 from omicsglue.runs.folder import RunFolder
+from omicsglue.training.checkpoint import Checkpoint
+from omicsglue.training.recovery import NotFiniteError, Recovery
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "errors.md"
 
@@ -64,8 +67,8 @@ without edges, another genome build) is said on stderr, kept in `run.json`, and 
 
 A run that fails after it has started (a disk that fills up, memory, a loss that is no longer finite) ends
 with exit code 3, the same kind of message and a line that says what was saved. Ctrl-C and SIGTERM end with
-exit code 130 after a checkpoint was saved. The same command with `--resume` goes on from there, also after
-the process was killed.
+exit code 130, where training had begun after a checkpoint was saved. The same command with `--resume` goes
+on from there, also after the process was killed: see [Faults](faults.md).
 """
 
 
@@ -97,6 +100,26 @@ def with_names(slot: str, names: list[str]) -> ad.AnnData:
         warnings.simplefilter("ignore")
         setattr(adata, f"{slot}_names", names)
     return adata
+
+
+def input_that_changes(*, was_read: bool, stays: bool = True) -> None:
+    path = Path(written("rna.h5ad", b"content"))
+    sources, entry = Sources({"rna": path}), {"sha256": io.sha256_of(path)}
+    if was_read:
+        sources.were_read({"rna": entry})
+    path.write_bytes(b"more content")
+    if not stays:
+        path.unlink()
+    sources.check() if was_read else sources.were_read({"rna": entry})
+
+
+def losses_that_are_not_finite() -> None:
+    stage = mock.Mock()
+    stage.configure_mock(name="train")
+    stage.state.step, stage.state.rollbacks, stage.config.learning_rate = 1200, 3, 2e-3
+    recovery = Recovery()
+    recovery.kept = Checkpoint(1, "train", 1100, {}, {})
+    recovery.go_back(stage, NotFiniteError(["data_nll_rna", "vae_loss"], "stage train, step 1200"))
 
 
 def few_of_a_combination() -> None:
@@ -455,6 +478,12 @@ CASES: dict[str, list[Case]] = {
             "text that is no evidence",
             lambda: tl.read_evidence(written("notes.txt", b"some words\nand more\n")),
         ),
+    ],
+    "While a run is at work": [
+        Case("an input file that changes", lambda: input_that_changes(was_read=True)),
+        Case("an input file that is still being copied", lambda: input_that_changes(was_read=False)),
+        Case("an input file that is removed", lambda: input_that_changes(was_read=True, stays=False)),
+        Case("losses that are not finite, again and again", losses_that_are_not_finite),
     ],
     "Output": [
         Case("the folder holds another run", another_run),

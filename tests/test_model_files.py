@@ -17,8 +17,8 @@ from omicsglue.errors import (
     NotTrainedError,
     RunFolderError,
 )
-from omicsglue.training.interrupt import Interrupted
 from omicsglue.training.progress import Silent
+from omicsglue.training.signals import Interrupted
 from small import assert_same_model, copies, embeddings, quick_recipe, small_graph, trained
 
 if TYPE_CHECKING:

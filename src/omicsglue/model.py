@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import partial
@@ -37,8 +37,9 @@ from omicsglue.nn.classifier import label_probabilities
 from omicsglue.recipe import Outcome, PretrainedStore, Recipe, embed, follow, run_digest
 from omicsglue.training.checkpoint import where_to_begin
 from omicsglue.training.device import make_fabric, threads_limited
-from omicsglue.training.interrupt import CheckpointKeeper, listening
+from omicsglue.training.interrupt import CheckpointKeeper
 from omicsglue.training.progress import LiveBar, Reporter
+from omicsglue.training.signals import listening
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -188,6 +189,7 @@ class GLUE:
         resume: bool = False,
         reporter: Reporter | None = None,
         pretrained: PretrainedStore | None = None,
+        guard: Callable[[], None] | None = None,
     ) -> None:
         """Pretrain, balance, train; from fresh weights, also when called again.
 
@@ -212,6 +214,8 @@ class GLUE:
         pretrained
             Where members of an ensemble share pretrained weights and balancing weights: used if they are
             there, else put there; see :meth:`member`.
+        guard
+            Called before each checkpoint is saved; raises where none must be saved.
 
         Raises
         ------
@@ -220,7 +224,7 @@ class GLUE:
         RunFolderError
             If checkpoints are of another run, or there are some and ``resume`` is not set.
         TrainingError
-            If a loss is no longer finite.
+            If a loss is no longer finite, also after going back three times with half the learning rate.
         Interrupted
             On Ctrl-C or SIGTERM; with ``checkpoints``, the state is saved.
         """
@@ -242,7 +246,7 @@ class GLUE:
                     recipe,
                     fabric,
                     speaker,
-                    on_step=CheckpointKeeper(folder, signals, run, checkpoint_minutes),
+                    on_step=CheckpointKeeper(folder, signals, run, checkpoint_minutes, guard),
                     resume=saved,
                     pretrained=pretrained,
                     pairing=pairs,
@@ -322,10 +326,8 @@ class GLUE:
 
         Raises
         ------
-        NotTrainedError
-            If the model has not been trained.
-        OptionError
-            If there is no such modality.
+        NotTrainedError, OptionError
+            If the model has not been trained, or there is no such modality.
         """
         self._trained()
         self.network.graph.eval()
@@ -364,10 +366,8 @@ class GLUE:
 
         Raises
         ------
-        NotTrainedError
-            If the model has not been trained.
-        OptionError
-            If there is no such modality.
+        NotTrainedError, OptionError
+            If the model has not been trained, or there is no such modality.
         """
         plain, outcome = np.ones(len(self._cells(modality)), dtype=np.float32), self._trained()
         return outcome.batch_weights.get(modality, plain) if between_batches else outcome.weights[modality]

@@ -424,4 +424,5 @@ def _balanced(
             },
         )
     state.elapsed[BALANCE] = time.perf_counter() - began
+    reporter.done(BALANCE, state.elapsed[BALANCE])
     return weighted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ import pytest
 
 from omicsglue.datasets import SimulatedData
 from omicsglue.errors import OmicsGlueWarning, RunFolderError
+from omicsglue.io import sha256_of
 from omicsglue.pipeline import Integration
 from omicsglue.runs import RunFolder
+from omicsglue.training import loop
+from omicsglue.training.checkpoint import load_checkpoint
 from whole_runs import SignalAt, assert_same_embeddings, embeddings, files_in, quick
 
 pytestmark = [
@@ -225,3 +229,91 @@ def test_status_is_running_until_all_is_written(
     monkeypatch.setattr("omicsglue.report.write_report", lambda run: run.report.touch())
     again(folder, tmp_path / "RUN", resume=True)
     assert RunFolder.open(tmp_path / "RUN").record()["status"] == "done"
+
+
+class SignalIn(SignalAt):
+    """Sends this process a signal when a stage begins."""
+
+    def __init__(self, stage: str) -> None:
+        super().__init__("none", 0)
+        self.wanted = stage
+
+    def stage(self, name: str, epochs: int | None = None, done: int = 0) -> None:
+        """Send it where it is due."""
+        if name == self.wanted:
+            signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    ("stage", "words"),
+    [
+        ("read", "before anything was written"),
+        ("prepare", "before anything was written"),
+        ("pretrain", "nothing was saved yet"),
+        ("balance", "0-pretrain-"),
+        ("train", "0-pretrain-"),
+        ("embed", "1-train-"),
+        ("write", "1-train-"),
+        ("report", "1-train-"),
+    ],
+)
+def test_sigterm_is_heard_in_every_stage(
+    stage: str, words: str, folder: Path, run: Integration, tmp_path: Path
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    out = tmp_path / "RUN"
+    with pytest.raises(KeyboardInterrupt) as stop:
+        again(folder, out, reporter=SignalIn(stage))
+    assert signal.getsignal(signal.SIGTERM) == before
+    (note,) = stop.value.__notes__
+    assert words in note
+    assert out.exists() == (stage not in ("read", "prepare"))
+    again(folder, out, resume=True)
+    assert run.folder is not None
+    assert_same_embeddings(embeddings(out), embeddings(run.folder))
+
+
+def test_a_stop_that_a_library_swallowed_is_heeded_when_the_stage_ends(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deaf(path: str) -> str:
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        return sha256_of(path)
+
+    monkeypatch.setattr("omicsglue.pipeline.record.sha256_of", deaf)
+    heard = SignalAt("none", 0)
+    with pytest.raises(KeyboardInterrupt):
+        again(folder, tmp_path / "RUN", reporter=heard)
+    assert [name for name, *_ in heard.stages] == ["read"]
+
+
+def test_a_validation_is_left_for_later_and_repeated(
+    folder: Path, run: Integration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGTERM in the middle of a validation, which takes minutes where there are many cells."""
+    whole, blocks = loop.batch_of, []
+
+    def signalled(*given: Any, **options: Any) -> Any:
+        blocks.append(1)
+        if len(blocks) == 4:  # the second block of the second stage, whose last epoch alone is validated
+            signal.raise_signal(signal.SIGTERM)
+        return whole(*given, **options)
+
+    monkeypatch.setattr(loop, "VALIDATION_BLOCK", 10)
+    monkeypatch.setattr(loop, "batch_of", signalled)
+    out = tmp_path / "RUN"
+    with pytest.raises(KeyboardInterrupt):
+        again(folder, out)
+    (path,) = (out / "checkpoints").glob("1-train*")
+    counters = load_checkpoint(path).state["counters"]
+    assert counters["epoch_steps"] > 0  # the epoch is still open
+    assert len(blocks) == 4
+    monkeypatch.setattr(loop, "batch_of", whole)
+    resumed = again(folder, out, resume=True)
+    other = again(folder, tmp_path / "WHOLE")
+    assert resumed.folder is not None
+    assert other.folder is not None
+    assert_same_embeddings(embeddings(out), embeddings(other.folder))
+    timeless = [column for column in other.folder.history() if column != "seconds"]
+    assert resumed.folder.history()[timeless].equals(other.folder.history()[timeless])

@@ -234,6 +234,7 @@ def test_a_modality_with_fewer_held_out_cells_than_blocks(
     assert all(math.isfinite(value) for value in losses.values())
 
 
+@pytest.mark.filterwarnings("ignore:stage train:omicsglue.errors.OmicsGlueWarning")
 def test_a_loss_that_is_not_finite_ends_training_and_is_named(
     stages: Stages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,6 +248,7 @@ def test_a_loss_that_is_not_finite_ends_training_and_is_named(
     assert caught.value.exit_code == 3
 
 
+@pytest.mark.filterwarnings("ignore:stage train:omicsglue.errors.OmicsGlueWarning")
 def test_a_rate_that_explodes_is_noticed_before_a_long_epoch_ends(
     stages: Stages, monkeypatch: pytest.MonkeyPatch
 ) -> None:

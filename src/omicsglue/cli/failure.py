@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import functools
 import json
-import signal
 import sys
-import threading
 import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any, Final, TextIO
 
 import typer
 
+from omicsglue.cli.stopping import INTERRUPTED, ending_in_time
 from omicsglue.errors import OmicsGlueError, OmicsGlueWarning
 
-WRONG, FAILED, INTERRUPTED = 2, 3, 130
+WRONG, FAILED = 2, 3
 _PREFIX: Final = "\n  "
 
 
@@ -51,6 +49,10 @@ class Speaker:
         text = _PREFIX.join([f"{event}: {where}{parts['what']}", *remedy, *notes])
         self._say(text, {"event": event, **parts, "notes": notes, "exit_code": code})
         return code
+
+    def stopped(self, what: str) -> int:
+        """Say that the command was stopped, then return its exit code."""
+        return self.fail("interrupted", INTERRUPTED, [], what=what)
 
     def _say(self, text: str, values: dict[str, Any]) -> None:
         if self.json_logs:
@@ -90,7 +92,7 @@ def run_guarded(work: Callable[[], object], speaker: Speaker) -> int:
         Says what went wrong.
     """
     try:
-        with _terminated_like_interrupted(), _told(speaker):
+        with ending_in_time(speaker.stopped), _told(speaker):
             code = work()
         return code if isinstance(code, int) else 0
     except OmicsGlueError as error:
@@ -99,7 +101,7 @@ def run_guarded(work: Callable[[], object], speaker: Speaker) -> int:
         return speaker.fail("error", error.exit_code, notes, **parts)
     except (Stopped, KeyboardInterrupt, typer.Abort) as stop:
         notes = getattr(stop, "notes", []) or ["the command was stopped"]
-        return speaker.fail("interrupted", INTERRUPTED, [], what="; ".join(notes))
+        return speaker.stopped("; ".join(notes))
     except OSError as error:
         what = f"{error.strerror or error}"
         remedy = "check the path, its permissions and the space on its disk"
@@ -142,20 +144,3 @@ def _told(speaker: Speaker) -> Iterator[None]:
         warnings.simplefilter("always", OmicsGlueWarning)
         warnings.showwarning = show
         yield
-
-
-@contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """Let SIGTERM, which schedulers send, end a command as Ctrl-C does, so that it can clean up."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

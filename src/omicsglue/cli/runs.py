@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from omicsglue.cli.stopping import last_words
 from omicsglue.cli.values import named, numbers, read_config, reporter
 from omicsglue.errors import OptionError
 
@@ -254,8 +256,11 @@ def integrate(
             "--resume and --overwrite exclude each other", where="integrate", remedy="give one of them"
         )
     from omicsglue.pipeline import integrate as work
+    from omicsglue.pipeline.failure import saved
+    from omicsglue.runs import RunFolder
 
-    work(files, **places, overwrite=overwrite, resume=resume, reporter=speaker, **options)
+    with last_words(partial(saved, RunFolder(places["out"]))):
+        work(files, **places, overwrite=overwrite, resume=resume, reporter=speaker, **options)
 
 
 def _merged(options: dict[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:

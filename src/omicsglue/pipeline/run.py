@@ -30,8 +30,10 @@ from omicsglue.pipeline.record import (
     resolved_options,
     versions,
 )
+from omicsglue.pipeline.sources import Sources
 from omicsglue.runs.folder import RunFolder
 from omicsglue.training.progress import LiveBar, Reporter
+from omicsglue.training.signals import Signals, listening
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -108,6 +110,9 @@ def integrate(
         If the input or an option is wrong (nothing has been written then), or the run fails after it has
         started.
 
+    KeyboardInterrupt
+        On Ctrl-C or SIGTERM, with a note of what was saved; in the middle of training after a step.
+
     Warns
     -----
     OmicsGlueWarning
@@ -125,8 +130,8 @@ def integrate(
         raise OptionError("resume and overwrite need a run folder", where="integrate", remedy="give out=")
     reporter = reporter or LiveBar()
     try:
-        with heard() as said:
-            job = _Job(given, annotation, graph, resolved, folder, reporter, said)
+        with heard() as said, listening() as signals:
+            job = _Job(given, annotation, graph, resolved, folder, reporter, said, signals)
             return job.run(overwrite=overwrite, resume=resume)
     except KeyboardInterrupt as stop:
         if not getattr(stop, "__notes__", []):
@@ -147,30 +152,43 @@ class _Job:
     folder: RunFolder | None
     reporter: Reporter
     said: list[str]
+    signals: Signals
 
     def run(self, *, overwrite: bool, resume: bool) -> Integration:
         """Read, prepare, train, write; nothing is written before everything has been checked."""
         self.clock = Clock()
+        proteins = {"protein_genes": self.options.protein_genes}
+        self.sources = Sources({**self.given, "annotation": self.annotation, "graph": self.graph, **proteins})
         self.reporter.stage("read")
         read = read_inputs(self.given, self.options)
-        self.clock.lap("read")
         record = self._first_record(read)
+        self.sources.were_read(record["inputs"])
+        self._ended("read")
         if resume and self._is_finished(record):
             return self._reopen()
         self.reporter.stage("prepare")
         prepared = prepare(read, self.annotation, self.graph, self.options)
         model = self._model(prepared)
-        self.clock.lap("prepare")
+        self._ended("prepare")
         if self.folder is not None:
             RunFolder.create(self.folder.path, overwrite=overwrite, resume=resume)
             self._begin(record)
         with started(self.folder):
             members = self._train(model, resume=resume)
+            self.reporter.stage("embed")
             _annotate(prepared, members)
-            self.clock.lap("embed")
+            self._ended("embed")
             if self.folder is not None:
                 self._write(self.folder, prepared, members, record)
         return Integration(prepared.modalities, model, prepared.graph, self.folder)
+
+    def _ended(self, stage: str) -> None:
+        """Take the time of a stage; stop where that was asked, or where an input file has changed."""
+        self.clock.lap(stage)
+        self.signals.heed()
+        if stage != "report":  # all has been written
+            self.sources.check()
+        self.reporter.done(stage, self.clock.seconds[stage])
 
     def _first_record(self, read: Mapping[str, AnnData]) -> dict[str, Any]:
         import torch
@@ -254,6 +272,7 @@ class _Job:
             checkpoint_minutes=self.options.checkpoint_minutes,
             resume=resume,
             reporter=self.reporter,
+            guard=self.sources.check,
         )
         self.clock.seconds |= {name: round(seconds, 4) for name, seconds in joint_seconds(members).items()}
         self.clock.lap(None)
@@ -268,13 +287,13 @@ class _Job:
         write_graph(prepared.graph, folder.graph)
         save_ensemble(members, folder)
         folder.write_history(joint_history(members))
-        folder.write_integrated(prepared.modalities)
-        self.clock.lap("write")
+        folder.write_integrated(prepared.modalities, guard=self.sources.check)
+        self._ended("write")
         record |= _model_record(prepared, members[0])
         folder.write_record(record | self._so_far(RUNNING))
         self.reporter.stage("report")
         write_report(folder)
-        self.clock.lap("report")
+        self._ended("report")
         folder.write_record(record | self._so_far(DONE))
         self.reporter.message(f"done: {folder.path}")
 

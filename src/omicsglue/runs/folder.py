@@ -6,7 +6,7 @@ import itertools
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -183,13 +183,17 @@ class RunFolder:
 
     # Writing
 
-    def write_integrated(self, modalities: Mapping[str, AnnData]) -> Path:
+    def write_integrated(
+        self, modalities: Mapping[str, AnnData], *, guard: Callable[[], None] | None = None
+    ) -> Path:
         """Write ``integrated.h5mu`` whole or not at all; the objects given are not changed.
 
         Parameters
         ----------
         modalities
             AnnData of each modality by name; the order is kept, in the file's ``mod-order`` too.
+        guard
+            Called when the file is complete, before it gets its name; raises where it must not.
 
         Raises
         ------
@@ -204,6 +208,8 @@ class RunFolder:
             reserve(temporary, room_for(shells) + sum(map(stores.bytes_of, on_disk.values())))
             MuData(shells).write_h5mu(temporary)
             stores.copy_all(on_disk, temporary)
+            if guard is not None:
+                guard()
         return self.integrated
 
     def write_history(self, history: pd.DataFrame) -> Path:

@@ -1,62 +1,29 @@
-"""Ctrl-C and a scheduler's SIGTERM, heard between steps so that nothing is lost."""
+"""When checkpoints are saved: every so often, and where a signal asks to stop, so that nothing is lost."""
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from omicsglue.training.checkpoint import save_checkpoint
+from omicsglue.training.signals import Signals
 
 if TYPE_CHECKING:
     from omicsglue.training.loop import Stage
 
 
-class Interrupted(KeyboardInterrupt):
-    """The run was asked to stop, and did so between two steps; its state is saved where it has a folder."""
-
-
-@dataclass
-class Signals:
-    """Whether somebody has asked the run to stop."""
-
-    asked: bool = False
-
-
-@contextmanager
-def listening() -> Iterator[Signals]:
-    """Turn SIGINT and SIGTERM into a request that is heard between steps; handlers are put back afterwards.
-
-    A second SIGINT does not wait for the step to end. Signals can be handled in the main thread alone;
-    elsewhere nothing changes.
-    """
-    heard = Signals()
-    if threading.current_thread() is not threading.main_thread():
-        yield heard
-        return
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        if heard.asked and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        heard.asked = True
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield heard
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+WORK_PER_SAVING = 49  # so that saving takes at most a fiftieth of the time
 
 
 @dataclass
 class CheckpointKeeper:
     """Saves checkpoints between steps: at the end of a stage, every so often, and when asked to stop.
+
+    While a stage is at work signals wait for the end of a step; before its first step and after its last
+    they do not.
 
     Parameters
     ----------
@@ -67,14 +34,19 @@ class CheckpointKeeper:
     run
         Digest of the run, by which its checkpoints are known again.
     minutes
-        Time between checkpoints; 0 saves one after every epoch.
+        Time between checkpoints; more where saving them would take over a fiftieth of the time. 0 saves one
+        after every epoch, however long that takes.
+    guard
+        Called before each is saved; raises where it must not be, such as when an input file has changed.
     """
 
     folder: Path | None
     signals: Signals
     run: str = ""
     minutes: float = 1.0
+    guard: Callable[[], None] | None = None
     last: float = field(default_factory=time.monotonic)
+    took: float = 0.0
 
     def __call__(self, stage: Stage) -> None:
         """Do what is due after a step.
@@ -84,10 +56,22 @@ class CheckpointKeeper:
         Interrupted
             If the run has been asked to stop; its state has been saved then.
         """
-        open_epoch = stage.state.epoch_steps > 0
-        due = time.monotonic() - self.last >= 60 * self.minutes if self.minutes else not open_epoch
-        if self.folder is not None and (due or stage.state.finished or self.signals.asked):
+        self.signals.patient = True
+        if self.folder is not None and (self._due(stage) or stage.state.finished or self.signals.asked):
+            if self.guard is not None:
+                self.guard()
+            began = time.monotonic()
             save_checkpoint(self.folder, replace(stage.checkpoint(), run=self.run))
             self.last = time.monotonic()
-        if self.signals.asked:
-            raise Interrupted
+            self.took = self.last - began
+        self.signals.patient = not stage.state.finished
+        self.signals.heed()
+
+    def stopping(self) -> bool:
+        """Whether the run has been asked to stop, so that long work had better be left for later."""
+        return self.signals.asked
+
+    def _due(self, stage: Stage) -> bool:
+        if not self.minutes:
+            return stage.state.epoch_steps == 0
+        return time.monotonic() - self.last >= max(60 * self.minutes, self.took * WORK_PER_SAVING)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -17,7 +19,6 @@ from torch import Tensor
 
 from omicsglue.data.batches import BatchLoader, Rows, batch_of, blocks_in_step, edge_batch
 from omicsglue.data.tensors import Batch
-from omicsglue.errors import TrainingError
 from omicsglue.graph.sampling import EdgeSampler
 from omicsglue.nn.compute import Compute, computing
 from omicsglue.nn.network import Conduct
@@ -35,6 +36,8 @@ from omicsglue.training.checkpoint import (
 from omicsglue.training.config import StageConfig
 from omicsglue.training.optimiser import CompiledStep, make_optimizer
 from omicsglue.training.progress import Reporter
+from omicsglue.training.rate import Pace
+from omicsglue.training.recovery import FACTOR, NotFiniteError, Recovery, place
 from omicsglue.training.state import Engine, Row, StageData, StageState
 from omicsglue.training.stopping import Plateau
 
@@ -102,6 +105,9 @@ class Stage:
         self.validation_edges = edge_batch(sampler, self.loader.positives, np.random.default_rng([seed, 3]))
         self.plateau = Plateau(config.plateau)
         self.state = state or StageState()
+        self.recovery = Recovery()
+        self.pulse: Callable[[], object] = bool  # called while a pass is long: tells the reporter
+        self.stopping: Callable[[], bool] = bool  # whether the run is asked to stop: not by default
         self.sums: Tensor | None = None
         self.names: list[str] = []
 
@@ -125,14 +131,21 @@ class Stage:
         reporter
             Hears of every epoch.
         on_step
-            Called between steps with the stage; saves checkpoints, and may raise to stop.
+            Called between steps with the stage; saves checkpoints, and may raise to stop. Where it has a
+            function ``stopping`` that returns true, a validation is left for later.
 
         Raises
         ------
         TrainingError
-            If a loss is no longer finite.
+            If a loss is no longer finite, also after going back.
+
+        Warns
+        -----
+        OmicsGlueWarning
+            If training went back to a good state.
         """
         reporter.stage(self.name, self.epochs, self.state.epoch)
+        self.stopping = getattr(on_step, "stopping", bool)
         self.module.train()
         with computing(self.fabric.device, compiled=self.config.compiled) as self.compute:
             if self.compute is not None:
@@ -140,15 +153,24 @@ class Stage:
             self._run(reporter, on_step)
         self.average.swap()
         self.module.eval()
+        reporter.done(self.name, self.state.elapsed.get(self.name, 0.0))
 
     def _run(self, reporter: Reporter, on_step: StepHook) -> None:
         before = self.state.elapsed.get(self.name, 0.0)
         began = time.perf_counter()
+        pace = Pace.of(self)
+        self.pulse = partial(pace.tick, self, reporter)
+        self.recovery.begin(self)
         while not self.state.finished:
-            self._step()
-            if self.state.epoch_steps == self.epoch_length:
-                self._close_epoch(reporter)
+            try:
+                if self.state.epoch_steps < self.epoch_length:
+                    self._step()
+                if self.state.epoch_steps == self.epoch_length and not self.stopping():
+                    self._close_epoch(reporter, pace)
+            except NotFiniteError as trouble:
+                self.recovery.go_back(self, trouble)
             self.state.elapsed[self.name] = before + time.perf_counter() - began
+            self.pulse()
             on_step(self)
 
     def _step(self) -> None:
@@ -171,7 +193,8 @@ class Stage:
         self.state.step += 1
         self.state.epoch_steps += 1
         if self.state.epoch_steps % FINITE_EVERY == 0:
-            self._check_finite(self._means())
+            self._check_finite(self.means())
+            self.recovery.look(self)
         self.state.seconds += time.perf_counter() - began
 
     def _draw(self) -> Batch:
@@ -200,10 +223,10 @@ class Stage:
         weights = self.config.weights
         return Paired(joint=weights.joint > 0, cross=weights.cross > 0)
 
-    def learning_rate(self) -> float:
-        """Return the step size of the next step: warm-up, cuts on a plateau, and decay at the end."""
-        config, step = self.config, self.state.step
-        rate = config.learning_rate * self.plateau.rate
+    def learning_rate(self, step: int | None = None) -> float:
+        """Return the step size of a step, by default the next: warm-up, cuts, and decay at the end."""
+        config, step = self.config, self.state.step if step is None else step
+        rate = config.learning_rate * self.plateau.rate * FACTOR**self.state.rollbacks
         total = self.epochs * self.epoch_length
         if config.decay > 0 and step > total * (1 - config.decay):
             rate *= max((total - step) / (total * config.decay), 0.01)
@@ -218,56 +241,64 @@ class Stage:
             return 0.0
         return config.burn_in_noise * max(1 - self.state.step / config.burn_in, 0.0)
 
-    def _means(self) -> dict[str, float]:
-        """Return the losses averaged over the steps of the epoch so far."""
-        assert self.sums is not None
+    def means(self) -> dict[str, float]:
+        """Return the losses averaged over the steps of the epoch so far; none where it has just begun."""
+        if self.sums is None:
+            return {}
         return dict(zip(self.names, (self.sums / self.state.epoch_steps).tolist(), strict=True))
 
-    def _close_epoch(self, reporter: Reporter) -> None:
+    def _close_epoch(self, reporter: Reporter, pace: Pace) -> None:
+        """Validate where that is due, and close the epoch; a validation that is left off leaves it open."""
         state = self.state
         began = time.perf_counter()
-        means = self._means()  # waits for the device, so that the time of the steps is theirs
-        state.seconds += time.perf_counter() - began
-        state.epoch += 1
-        row: Row = {"stage": self.name, "epoch": state.epoch, "steps": state.epoch_steps}
-        row |= {"seconds": round(state.seconds, 4), "learning_rate": self.optimizer.param_groups[0]["lr"]}
+        means = self.means()  # waits for the device, so that the time of the steps is theirs
+        seconds = state.seconds + time.perf_counter() - began
+        epoch = state.epoch + 1
+        row: Row = {"stage": self.name, "epoch": epoch, "steps": state.epoch_steps}
+        row |= {"seconds": round(seconds, 4), "learning_rate": self.learning_rate(state.step - 1)}
         self._check_finite(means)
         row |= means
-        if self._validation_is_due():
-            state.validated = state.step
-            losses = {f"val_{name}": value for name, value in self._validate().items()}
+        if self._validation_is_due(epoch):
+            validated = self._validate()
+            if validated is None:
+                return
+            losses = {f"val_{name}": value for name, value in validated.items()}
             self._check_finite(losses)
             row |= losses
+            state.validated = state.step
             self.plateau.update(losses["val_vae_loss"], state.step)
         state.history.append(row)
-        state.epoch_steps, state.seconds, self.sums = 0, 0.0, None
+        state.epoch, state.epoch_steps, state.seconds, self.sums = epoch, 0, 0.0, None
         state.finished = state.epoch >= self.epochs or self.plateau.stop
-        reporter.epoch(row)
+        reporter.epoch({**row, **pace.measured(state.step)})
+        self.recovery.look(self)
 
-    def _validation_is_due(self) -> bool:
+    def _validation_is_due(self, epoch: int) -> bool:
         """Whether to validate at the end of this epoch: of short epochs only some, but always the last."""
         if not self.data.has_validation:
             return False
         steps = self.state.step - self.state.validated
-        return self.state.epoch >= self.epochs or steps >= self.config.validate_every
+        return epoch >= self.epochs or steps >= self.config.validate_every
 
     def _check_finite(self, losses: Mapping[str, float]) -> None:
         wrong = [name for name, value in losses.items() if not math.isfinite(value)]
         if wrong:
-            raise TrainingError(
-                f"the loss is no longer a finite number ({', '.join(wrong)})",
-                where=f"stage {self.name}, step {self.state.step}",
-                remedy="lower the learning rate, or look for extreme values in the modality that is named",
-            )
+            raise NotFiniteError(wrong, place(self))
 
     @torch.no_grad()
-    def _validate(self) -> dict[str, float]:
-        """Return the losses of the averaged weights on held-out cells, without noise."""
+    def _validate(self) -> dict[str, float] | None:
+        """Return the losses of the averaged weights on held-out cells, without noise.
+
+        ``None`` where the run is asked to stop before all is done.
+        """
         self.average.swap()
         self.module.eval()
         names: list[str] = []
         sums, total = None, 0
         for drawn in self._validation_batches():
+            if self.stopping():
+                break
+            self.pulse()
             batch = drawn.to(self.fabric.device)
             breakdown = evaluate(
                 self.module(batch, Conduct(compute=self.compute, paired=self._paired())),
@@ -280,7 +311,8 @@ class Stage:
             total, names = total + cells, breakdown.names
         self.module.train()
         self.average.swap()
-        assert sums is not None
+        if sums is None or self.stopping():
+            return None
         return dict(zip(names, (sums / total).tolist(), strict=True))
 
     def _validation_batches(self) -> Iterator[Batch]:
@@ -291,7 +323,13 @@ class Stage:
             yield batch_of(self.data.modalities, rows, self.validation_edges, pairing)
 
     def checkpoint(self) -> Checkpoint:
-        """Return the whole state of the stage."""
+        """Return the whole state of the stage, with the latest good state where that is another."""
+        now, step = self.snapshot(), self.state.step
+        tensors = {**now.tensors, **self.recovery.tensors(step)}
+        return replace(now, tensors=tensors, state={**now.state, **self.recovery.state(step)})
+
+    def snapshot(self) -> Checkpoint:
+        """Return the state of the stage as it is."""
         order, rng = self.loader.state(), self.rng.bit_generator.state
         if self.ahead is not None:
             order, rng = dict(self.ahead.order), dict(self.ahead.rng)
@@ -315,6 +353,14 @@ class Stage:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint of this stage."""
+        self.recovery.restore(checkpoint)
+        self.put_back(checkpoint)
+
+    def put_back(self, checkpoint: Checkpoint) -> None:
+        """Put the stage into a state in which it was; the tensors given become part of it."""
+        if self.ahead is not None:
+            self.ahead.take()  # which may be at work, and draws from what is set below
+            self.ahead = None
         tensors, state = checkpoint.tensors, checkpoint.state
         self.network.load_state_dict(unflatten("network", tensors))
         for name, value in unflatten("average", tensors).items():
@@ -329,7 +375,10 @@ class Stage:
         self.names = list(state["names"])
         self.rng.bit_generator.state = state["rng"]
         self.plateau.restore(state["plateau"])
-        self.state = StageState(**state["counters"])
+        counters = {**state["counters"], "history": list(state["counters"]["history"])}
+        self.state = StageState(**counters)
+        if self.compute is not None:  # its step works on the optimiser's tensors, which are others now
+            self.compiled_step = CompiledStep(self.optimizer, self.average, self.compute)
 
 
 def weights_of_batches(data: StageData) -> dict[str, Tensor]:

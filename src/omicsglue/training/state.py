@@ -62,6 +62,10 @@ class StageState:
         Rows of this stage and of those before it.
     elapsed
         Seconds by stage.
+    rollbacks
+        How often this stage went back to a good state; each time halved the learning rate.
+    notes
+        What was said of that, in this stage and those before it.
     """
 
     step: int = 0
@@ -72,10 +76,12 @@ class StageState:
     finished: bool = False
     history: list[Row] = field(default_factory=list)
     elapsed: dict[str, float] = field(default_factory=dict)
+    rollbacks: int = 0
+    notes: list[str] = field(default_factory=list)
 
     def next_stage(self) -> StageState:
         """Return the state in which the next stage begins: history and times go on, counters start again."""
-        return StageState(history=list(self.history), elapsed=dict(self.elapsed))
+        return StageState(history=list(self.history), elapsed=dict(self.elapsed), notes=list(self.notes))
 
 
 @dataclass(frozen=True)
