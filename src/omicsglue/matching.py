@@ -21,6 +21,7 @@ import scipy.sparse as sp
 from omicsglue.data.batches import slice_rows
 from omicsglue.data.kinds import SUPPORT
 from omicsglue.data.modality import ModalityData
+from omicsglue.data.streaming import RowsOnDisk
 from omicsglue.graph.guidance import GuidanceGraph
 
 Floats64 = npt.NDArray[np.float64]
@@ -269,7 +270,7 @@ def group_sums(data: ModalityData, groups: sp.csr_matrix) -> tuple[Floats64, Flo
     return values, np.asarray(groups.sum(axis=1), dtype=np.float64).reshape(-1, 1)
 
 
-def _block(matrix: sp.csr_matrix, rows: Ints) -> sp.csr_matrix:
+def _block(matrix: sp.csr_matrix | RowsOnDisk, rows: Ints) -> sp.csr_matrix:
     block = slice_rows(matrix, rows)
     parts = (block.value.numpy().astype(np.float64), block.column.numpy(), block.indptr.numpy())
     return sp.csr_matrix(parts, shape=block.shape)
