@@ -18,7 +18,7 @@ CELLS, FEATURES = 200, 150
 
 
 @pytest.mark.parametrize("form", FORMATS)
-@pytest.mark.parametrize(("kind", "key", "passes"), [(GENES, "X_pca", 2 + 3), (REGIONS, "X_lsi", 5)])
+@pytest.mark.parametrize(("kind", "key", "passes"), [(GENES, "X_pca", 2 + 3), (REGIONS, "X_lsi", 6)])
 def test_what_is_on_disk_is_prepared_like_what_is_in_memory(
     kind: Kind, key: str, passes: int, form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -97,17 +97,17 @@ def test_pca_of_too_many_features_for_their_products_is_the_same(
     monkeypatch.setattr(decomposition, "MORE", 5)
     with on_disk(counts, tmp_path, form) as stored:
         same_components(pca(stored, 12), expected, 0.01)
-    assert sum(never_whole) <= 7 * CELLS
+    assert sum(never_whole) == 8 * CELLS
 
 
 @forms
-def test_lsi_is_that_of_memory_in_five_passes(
+def test_lsi_is_that_of_memory_in_six_passes(
     counts: ad.AnnData, form: str, never_whole: list[int], tmp_path: Path
 ) -> None:
     expected = lsi(counts, 20)
     with on_disk(counts, tmp_path, form) as stored:
         same_components(lsi(stored, 20), expected, 0.01)
-    assert sum(never_whole) == 5 * CELLS
+    assert sum(never_whole) == 6 * CELLS
 
 
 @pytest.mark.usefixtures("never_whole")

@@ -21,8 +21,9 @@ Walk = Callable[[], Iterable[tuple[int, sp.csr_matrix]]]
 """Begins a pass: first row, and rows, of each block."""
 
 MORE = 20  # directions carried along beside those wanted
-POWER_ITERATIONS = 7  # on the sample
-TURNS = 2  # of the subspace towards all rows
+SAMPLE_ITERATIONS = 2  # of a start that is to be refined
+EDGE_ITERATIONS = 7
+TURNS = 3  # of the subspace towards all rows
 ROUNDING = 1e-5
 _AT_ONCE = 2**22  # entries
 _DENSE_ROWS = 2**11
@@ -137,7 +138,7 @@ def sample_subspace(sample: sp.csr_matrix | Floats32, size: int, seed: int) -> F
     from sklearn.utils.extmath import randomized_svd
 
     size = min(size, *(side - 1 for side in sample.shape))
-    found = randomized_svd(sample, size, n_iter=POWER_ITERATIONS, random_state=seed)[2]
+    found = randomized_svd(sample, size, n_iter=SAMPLE_ITERATIONS, random_state=seed)[2]
     return np.ascontiguousarray(found.T, dtype=np.float32)
 
 
@@ -225,7 +226,7 @@ def refined(rows: Rows, start: Floats32, number: int, turns: int = TURNS) -> tup
     if newest.shape[1]:
         inner = _bordered(inner, coupled, rows.gram(newest))
     values, rotation = leading(inner, min(number, len(inner)))
-    vectors = basis @ rotation
+    vectors = (basis @ rotation.astype(np.float32)).astype(np.float64)
     return np.sqrt(np.maximum(values, 0)), vectors * signs(vectors)
 
 
@@ -274,7 +275,7 @@ def sample_edge(sample: sp.csr_matrix, rows: int, seed: int) -> float:
 
     drawn = sample.shape[0]
     permuted = _permuted(sample, np.random.default_rng(seed))
-    found = float(randomized_svd(permuted, 2, n_iter=POWER_ITERATIONS, random_state=seed)[1][1])
+    found = float(randomized_svd(permuted, 2, n_iter=EDGE_ITERATIONS, random_state=seed)[1][1])
     if rows == drawn:
         return found
     variances = _variances(sample)

@@ -43,8 +43,8 @@ def lsi(
     Features that no cell has are left out.
 
     Where that would take more than 1 GB for counts on disk (8 GB for counts in memory), they are read in
-    blocks of cells, five times: for totals, for three steps of an SVD begun on the cells drawn in the first
-    pass (60 million non-zero counts at most), and for the scores.
+    blocks of cells, six times: for totals, for four steps of an SVD begun on cells drawn in the first pass
+    (30 million non-zero counts at most), and for the scores.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ from omicsglue.pp.blocks import CellBlocks, drawn_cells, stored
 from omicsglue.pp.decomposition import MORE, Rows, refined, sample_edge, sample_subspace
 
 Floats64 = npt.NDArray[np.float64]
-SAMPLE_NONZEROS = 60_000_000  # of the cells on which components are begun
+SAMPLE_NONZEROS = 30_000_000  # of the cells on which components are begun
 
 
 def bytes_at_once(matrix: Any) -> float:

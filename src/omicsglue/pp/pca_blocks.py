@@ -42,7 +42,7 @@ def pca_in_blocks(
 
     Passes over the counts: one for the depth of the cells, one for means and cross-products of the features,
     one for the scores. The components are exact. Of more than 8,000 features, no matrix of cross-products is
-    kept: an SVD is begun on a sample of cells, whose three steps take a pass each.
+    kept: an SVD is begun on a sample of cells, whose four steps take a pass each.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """Variance of Pearson residuals of counts that are walked through in blocks of cells.
 
-The most variable features are those of scanpy's ``experimental.pp.highly_variable_genes`` by Pearson residuals
-(Lause, Berens & Kobak, Genome Biology 2021, doi 10.1186/s13059-021-02451-7), in two passes and without holding
-all counts at once.
+The most variable features are those of scanpy's ``experimental.pp.highly_variable_genes`` by Pearson
+residuals (Lause, Berens & Kobak, Genome Biology 2021, doi 10.1186/s13059-021-02451-7), in two passes and
+without holding all counts at once.
 """
 
 from __future__ import annotations
