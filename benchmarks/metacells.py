@@ -44,6 +44,10 @@ SETTINGS = (
 QUARTER, HALF = 0.25, 0.5
 
 
+class Enough(Exception):  # noqa: N818
+    """What was asked for has been measured."""
+
+
 def main() -> None:
     """Run every study with every setting and seed."""
     options = parsed()
@@ -53,8 +57,15 @@ def main() -> None:
             data = simulated(options, study, seed)
             graph = prepared(data)
             for setting in options.setting or SETTINGS:
-                embeddings, weights, facts = trained(data, graph, setting, seed, options)
+                facts: dict[str, Any] = {"kept": "kept" in setting}
                 named = {"study": study, "setting": setting, "seed": seed, "cells": options.cells}
+                try:
+                    embeddings, weights = trained(
+                        data, graph, recipe_of(setting, options, seed), facts, options
+                    )
+                except Enough:
+                    say(named, facts)
+                    continue
                 say(named, scores(data, embeddings), {"weight_error": weight_error(data, weights)}, facts)
 
 
@@ -74,6 +85,7 @@ def parsed() -> argparse.Namespace:
     add("--peaks", type=int, default=8000)
     add("--types", type=int, default=6)
     add("--threads", type=int, default=1)
+    add("--weights-only", action="store_true", help="stop after the first stage and balancing")
     return parser.parse_args()
 
 
@@ -90,11 +102,10 @@ def recipe_of(setting: str, options: argparse.Namespace, seed: int) -> Recipe:
 
 
 def trained(
-    data: Any, graph: Any, setting: str, seed: int, options: argparse.Namespace
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, Any]]:
-    """Return embeddings and weights of a trained model, and what it took."""
-    model = og.GLUE(data.modalities, graph, recipe_of(setting, options, seed))
-    facts: dict[str, Any] = {}
+    data: Any, graph: Any, recipe: Recipe, facts: dict[str, Any], options: argparse.Namespace
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return embeddings and weights of a trained model, and note what it took."""
+    model = og.GLUE(data.modalities, graph, recipe)
     computed, differs = recipes.balancing_weights, recipes.composition_differs
 
     def weighed(u: dict[str, np.ndarray], config: Any, drawn: int) -> dict[str, np.ndarray]:
@@ -104,10 +115,12 @@ def trained(
         other = by_metacells(u, config, drawn, options.metacells)
         facts["weight_error_metacells"] = weight_error(data, other)
         facts["composition_differs"] = bool(differs(found))
+        if options.weights_only:
+            raise Enough
         return found
 
     recipes.balancing_weights = weighed
-    if "kept" in setting:
+    if facts.pop("kept", False):
         recipes.composition_differs = lambda weights: True
     began = time.process_time()
     try:
@@ -120,7 +133,6 @@ def trained(
     return (
         {name: np.asarray(model.get_latent_representation(name)) for name in names},
         {name: model.balancing_weights(name) for name in names},
-        facts,
     )
 
 

@@ -31,12 +31,12 @@ class Neighbours:
     distances
         Euclidean, float64, ``(n_cells, k)``.
     recall
-        Share of the true neighbours that were found, measured on 200 cells; 1 of an exact search.
+        Share of the true neighbours that were found, measured on 200 cells; ``None`` of an exact search.
     """
 
     indices: npt.NDArray[np.int64]
     distances: npt.NDArray[np.float64]
-    recall: float
+    recall: float | None = None
 
 
 def nearest_neighbours(x: npt.NDArray[np.floating], k: int, *, seed: int = 0) -> Neighbours:
@@ -54,7 +54,7 @@ def nearest_neighbours(x: npt.NDArray[np.floating], k: int, *, seed: int = 0) ->
     if len(x) > APPROXIMATE:
         return approximate_neighbours(x, k, seed=seed)
     blocks = list(neighbour_blocks(np.asarray(x, dtype=np.float64), k))
-    return Neighbours(np.concatenate([b[1] for b in blocks]), np.concatenate([b[2] for b in blocks]), 1.0)
+    return Neighbours(np.concatenate([b[1] for b in blocks]), np.concatenate([b[2] for b in blocks]))
 
 
 def approximate_neighbours(x: npt.NDArray[np.floating], k: int, *, seed: int = 0) -> Neighbours:
@@ -74,7 +74,7 @@ def approximate_neighbours(x: npt.NDArray[np.floating], k: int, *, seed: int = 0
     rows = drawn_rows(len(x), _CHECKED, seed)
     checked = np.arange(len(x)) if rows is None else rows
     truth = np.concatenate([block[1] for block in neighbour_blocks(values.astype(np.float64), k, checked)])
-    found: Neighbours | None = None
+    found, best = None, -1.0
     for width in _WIDTHS:
         wider = max(width, k + 1)
         indices, distances = _descended(values, min(wider, len(x)), seed)
@@ -84,8 +84,8 @@ def approximate_neighbours(x: npt.NDArray[np.floating], k: int, *, seed: int = 0
         apart = distances[:, : k + 1][keep].reshape(shape).astype(np.float64)
         same = [len(np.intersect1d(a, b)) for a, b in zip(near[checked], truth, strict=True)]
         recall = float(np.mean(same)) / k
-        if found is None or recall > found.recall:
-            found = Neighbours(near, apart, recall)
+        if recall > best:
+            found, best = Neighbours(near, apart, recall), recall
         if recall >= RECALL:
             break
     assert found is not None

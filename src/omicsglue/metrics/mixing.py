@@ -239,7 +239,7 @@ def graph_connectivity(
         raise OptionError(
             "a neighbourhood of 1 holds the cell alone", where="neighbours", remedy="give 2 or more"
         )
-    k, recall = min(neighbours - 1, len(joint) - 1), 1.0
+    k, recall = min(neighbours - 1, len(joint) - 1), None
     if exact:
         within = [_edges_within(types, rows, found) for rows, found, _ in neighbour_blocks(joint, k)]
     else:
@@ -250,7 +250,7 @@ def graph_connectivity(
     _, component = connected_components(graph.tocsr(), directed=False)
     largest = pd.Series(component).groupby(types.codes).agg(lambda part: part.value_counts().iloc[0])
     score = float((largest.to_numpy() / types.sizes).mean())
-    return score if recall == 1 else Estimate(score, f"approximate neighbours, of recall {recall:.3f}")
+    return score if recall is None else Estimate(score, f"approximate neighbours, of recall {recall:.3f}")
 
 
 def _edges_within(types: Labels, rows: slice, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
