@@ -39,6 +39,9 @@ from omicsglue.training.checkpoint import where_to_begin
 from omicsglue.training.device import make_fabric, threads_limited
 from omicsglue.training.interrupt import CheckpointKeeper, listening
 from omicsglue.training.progress import LiveBar, Reporter
+from omicsglue.training.shares import check_same_number
+from omicsglue.training.team import together
+from omicsglue.worker import Job, lead, leave_if_led, shared_threads
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -198,9 +201,10 @@ class GLUE:
         device
             ``"auto"``, ``"cpu"`` or ``"cuda"``.
         devices
-            Number of devices.
+            Number of devices on this machine. With more than one, a process a device trains together with
+            this one; see ``docs/distributed.md``.
         threads
-            CPU threads; as torch is set by default.
+            CPU threads of each process; as torch is set by default, shared by the processes.
         checkpoints
             Folder for checkpoints; none are written by default.
         checkpoint_minutes
@@ -220,11 +224,12 @@ class GLUE:
         RunFolderError
             If checkpoints are of another run, or there are some and ``resume`` is not set.
         TrainingError
-            If a loss is no longer finite.
+            If a loss is no longer finite, or another process is lost.
         Interrupted
             On Ctrl-C or SIGTERM; with ``checkpoints``, the state is saved.
         """
         recipe = self.recipe.limited(max_epochs)
+        leave_if_led(device, devices)
         fabric = make_fabric(device, devices)
         folder = Path(checkpoints) if checkpoints is not None else None
         pairs = pairs_to_use(self.pairing, self._pairs)
@@ -234,18 +239,26 @@ class GLUE:
         self._outcome = None
         self._build()
         try:
-            with threads_limited(threads), listening() as signals:
+            with (
+                together(device, devices, threads) as team,
+                threads_limited(shared_threads(threads, team)),
+                listening() as signals,
+            ):
+                check_same_number(saved, team)
+                job = Job(self.network, self.graph, recipe, saved, pretrained is not None, pairs, threads)
+                lead(team, job)
                 self._outcome = follow(
                     self.network,
                     self._data,
                     self.graph,
                     recipe,
-                    fabric,
+                    fabric if team is None else team.fabric,
                     speaker,
                     on_step=CheckpointKeeper(folder, signals, run, checkpoint_minutes),
                     resume=saved,
                     pretrained=pretrained,
                     pairing=pairs,
+                    team=team,
                 )
         finally:
             if reporter is None:

@@ -86,8 +86,16 @@ class CheckpointKeeper:
         """
         open_epoch = stage.state.epoch_steps > 0
         due = time.monotonic() - self.last >= 60 * self.minutes if self.minutes else not open_epoch
-        if self.folder is not None and (due or stage.state.finished or self.signals.asked):
-            save_checkpoint(self.folder, replace(stage.checkpoint(), run=self.run))
+        due, asked = self.folder is not None and due, self.signals.asked
+        keeps, team = self.folder is not None, getattr(stage, "team", None)
+        if team is not None:  # all processes do the same after the same step
+            due, asked, keeps = team.ranks.any(due, asked, keeps)
+        if keeps and (due or stage.state.finished or asked):
+            checkpoint = stage.checkpoint()
+            if self.folder is not None:
+                save_checkpoint(self.folder, replace(checkpoint, run=self.run))
+            if team is not None:
+                team.wait()
             self.last = time.monotonic()
-        if self.signals.asked:
+        if asked:
             raise Interrupted

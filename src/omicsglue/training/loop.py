@@ -6,6 +6,7 @@ whole state can be written and read back, so that a resumed run equals an uninte
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -35,6 +36,7 @@ from omicsglue.training.checkpoint import (
 from omicsglue.training.config import StageConfig
 from omicsglue.training.optimiser import CompiledStep, make_optimizer
 from omicsglue.training.progress import Reporter
+from omicsglue.training.shares import Seeds, collected, part_of, share_of_cells
 from omicsglue.training.state import Engine, Row, StageData, StageState
 from omicsglue.training.stopping import Plateau
 
@@ -82,20 +84,22 @@ class Stage:
     ) -> None:
         self.name, self.order, self.config, self.data = name, order, config, data
         self.fabric, self.network, self.module = engine.fabric, engine.network, engine.module
+        self.engine, self.team = engine, engine.team
         self.optimizer = make_optimizer(self.network, config)
         self._take_step = cast(Any, self.fabric.setup_optimizers(self.optimizer)).step
         self.average = WeightAverage(self.network, config.ema)
-        self.rng = np.random.default_rng([seed, 2, order])
-        self.generator = torch.Generator(self.fabric.device).manual_seed(seed * 1000 + order)
+        self.seeds = Seeds.of(engine, seed, order)
+        self.rng, self.generator = self.seeds.rng, self.seeds.generator
         self.compute: Compute | None = None
         self.compiled_step: CompiledStep | None = None
         self.ahead: _Ahead | None = None
         sampler = EdgeSampler(data.graph, negatives=config.negatives)
+        rows, size = share_of_cells(engine, data, config.batch_size)
         self.loader = BatchLoader(
             data.modalities,
-            {name: split.train for name, split in data.splits.items()},
+            rows,
             sampler,
-            batch_size=config.batch_size,
+            batch_size=size,
             positives=min(math.ceil(len(sampler) * config.graph_share), config.most_positives),
             pairing=data.pairing,
         )
@@ -109,7 +113,7 @@ class Stage:
     def epoch_length(self) -> int:
         """Steps in which the largest modality is passed over once."""
         cells = max(len(split.train) for split in self.data.splits.values())
-        return max(math.ceil(cells / self.config.batch_size), 1)
+        return max(math.ceil(cells / (self.config.batch_size * self.engine.number)), 1)
 
     @property
     def epochs(self) -> int:
@@ -164,8 +168,10 @@ class Stage:
         self.optimizer.zero_grad()
         self._draw_ahead()
         self.fabric.backward(breakdown.total)
-        self._update()
         values = breakdown.values()
+        if self.team is not None:
+            values = self.team.average(list(self.network.parameters()), values)
+        self._update()
         self.sums = values if self.sums is None else self.sums + values
         self.names = breakdown.names
         self.state.step += 1
@@ -192,8 +198,12 @@ class Stage:
             self.average.update()
 
     def _conduct(self) -> Conduct:
+        random = Randomness(self.generator, self.compute)
+        if self.team is None:
+            return Conduct(random, self.noise_level(), self.compute, self._paired())
+        shared = Randomness(self.seeds.shared, self.compute)
         return Conduct(
-            Randomness(self.generator, self.compute), self.noise_level(), self.compute, self._paired()
+            random, self.noise_level(), self.compute, self._paired(), self.team.ranks, shared
         )
 
     def _paired(self) -> Paired:
@@ -265,7 +275,7 @@ class Stage:
         """Return the losses of the averaged weights on held-out cells, without noise."""
         self.average.swap()
         self.module.eval()
-        names: list[str] = []
+        names: list[str] = self.names
         sums, total = None, 0
         for drawn in self._validation_batches():
             batch = drawn.to(self.fabric.device)
@@ -280,6 +290,8 @@ class Stage:
             total, names = total + cells, breakdown.names
         self.module.train()
         self.average.swap()
+        if self.team is not None:
+            sums, total = self.team.added(sums, total, len(names))
         assert sums is not None
         return dict(zip(names, (sums / total).tolist(), strict=True))
 
@@ -287,7 +299,8 @@ class Stage:
         """Yield the held-out cells of all modalities in step, in as few batches as fit."""
         held = {name: split.validation for name, split in self.data.splits.items()}
         pairing = self.data.pairing
-        for rows in blocks_in_step(held, VALIDATION_BLOCK, pairing):
+        blocks = blocks_in_step(held, VALIDATION_BLOCK, pairing)
+        for rows in itertools.islice(blocks, self.engine.rank, None, self.engine.number):
             yield batch_of(self.data.modalities, rows, self.validation_edges, pairing)
 
     def checkpoint(self) -> Checkpoint:
@@ -311,11 +324,15 @@ class Stage:
             "plateau": self.plateau.state(),
             "average_steps": self.average.steps,
         }
+        if self.team is not None:
+            others, state["ranks"] = collected(self.team, order, rng, self.seeds)
+            tensors |= others
         return Checkpoint(self.order, self.name, self.state.step, tensors, state)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint of this stage."""
-        tensors, state = checkpoint.tensors, checkpoint.state
+        state = checkpoint.state
+        tensors, rng = part_of(checkpoint, self.engine)
         self.network.load_state_dict(unflatten("network", tensors))
         for name, value in unflatten("average", tensors).items():
             self.average.average[name].copy_(value)
@@ -327,7 +344,9 @@ class Stage:
         if self.sums is not None:
             self.sums = self.sums.to(self.fabric.device)
         self.names = list(state["names"])
-        self.rng.bit_generator.state = state["rng"]
+        if self.team is not None:
+            self.seeds.shared.set_state(tensors["shared"])
+        self.rng.bit_generator.state = rng
         self.plateau.restore(state["plateau"])
         self.state = StageState(**state["counters"])
 
