@@ -114,7 +114,10 @@ def problem(number: int, *, dropout: float, dtype: torch.dtype) -> Problem:
     for name, adata in modalities.items():
         adata.obs["cell"] = adata.obs["cell"].replace("", None)
         GLUE.setup_anndata(
-            adata, representation="X_rep", batch_key="batch", labels_key="cell_type" if name == "rna" else None
+            adata,
+            representation="X_rep",
+            batch_key="batch",
+            labels_key="cell_type" if name == "rna" else None,
         )
     recipe = quick_recipe()
     shape = replace(recipe.network, shared_batches=True, align_batches=("all",), dropout=dropout)
@@ -132,9 +135,7 @@ def problem(number: int, *, dropout: float, dtype: torch.dtype) -> Problem:
     pairs = model._pairs
     assert pairs is not None
     parts = shards({name: np.arange(len(cells)) for name, cells in data.items()}, number, pairs)
-    rows = [
-        {name: rng.permutation(part[name])[: SIZES[name]] for name in data} for part in parts
-    ]
+    rows = [{name: rng.permutation(part[name])[: SIZES[name]] for name in data} for part in parts]
     sampler = EdgeSampler(model.graph, negatives=5)
     edges = [_without(edge_batch(sampler, 30, rng), 7 * rank) for rank in range(number)]
     batches = [batch_of(data, own, drawn, pairs) for own, drawn in zip(rows, edges, strict=True)]

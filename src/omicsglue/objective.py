@@ -146,13 +146,13 @@ def discrepancy_terms(out: NetworkOutput, batch: Batch, weights: ObjectiveWeight
     if not weights.discrepancy:
         return []
     everyone = out.everyone
-    held = batch.cells if everyone is None else everyone.cells
+    held = [cells.weight for cells in (batch if everyone is None else everyone).cells.values()]
     means = torch.cat(list(out.means.values()))
-    share = means.new_zeros(len(held), sum(len(cells.weight) for cells in held.values()))
+    share = means.new_zeros(len(held), sum(map(len, held)))
     start = 0
-    for row, cells in zip(share, held.values(), strict=True):
-        row[start : start + len(cells.weight)] = cells.weight / cells.weight.sum().clamp(min=1e-12)
-        start += len(cells.weight)
+    for row, weight in zip(share, held, strict=True):
+        row[start : start + len(weight)] = weight / weight.sum().clamp(min=1e-12)
+        start += len(weight)
     pairs = list(combinations(range(len(share)), 2))
     contrast = torch.stack([share[i] - share[j] for i, j in pairs])
     value = _discrepancy(means, contrast, out, list(out.means))

@@ -14,9 +14,7 @@ Rows = npt.NDArray[np.int64]
 FEWEST = 2  # cells of a modality in a minibatch: batch normalisation can make nothing of one
 
 
-def shards(
-    rows: Mapping[str, Rows], number: int, pairing: Pairing | None = None
-) -> list[dict[str, Rows]]:
+def shards(rows: Mapping[str, Rows], number: int, pairing: Pairing | None = None) -> list[dict[str, Rows]]:
     """Share out the rows of each modality, in runs, so that data on disk are read in runs too.
 
     Every minibatch takes equally many cells of each share, so that runs of one kind of cells do no harm.

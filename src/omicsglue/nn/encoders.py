@@ -27,9 +27,7 @@ class DataEncoder(nn.Module):
         self.hidden = MLP(inputs, hidden, norm=True)
         self.head = NormalHead(self.hidden.outputs, dim)
 
-    def forward(
-        self, x: Tensor, random: Randomness | None, ranks: Ranks | None = None
-    ) -> DiagonalNormal:
+    def forward(self, x: Tensor, random: Randomness | None, ranks: Ranks | None = None) -> DiagonalNormal:
         """Map ``(n, inputs)`` to a normal over ``(n, D)``."""
         normal: DiagonalNormal = self.head(self.hidden(x, random, ranks))
         return normal

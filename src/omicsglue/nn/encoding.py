@@ -64,9 +64,7 @@ class _Layer:
     Both ways stop once, to hand over sums of this process's cells and be given those of all ``number``.
     """
 
-    def __init__(
-        self, linear: nn.Linear, norm: nn.BatchNorm1d, rate: float, seed: Seed, number: int
-    ) -> None:
+    def __init__(self, linear: nn.Linear, norm: nn.BatchNorm1d, rate: float, seed: Seed, number: int) -> None:
         self.linear, self.norm, self.rate, self.seed, self.number = linear, norm, rate, seed, number
         self.parameters = [linear.weight, linear.bias, norm.weight, norm.bias]
 
@@ -171,11 +169,10 @@ def _finished(steps: list[Steps[T]], compute: Compute, ask: Callable[[Floats], F
 
 
 def _by_itself(steps: Steps[T]) -> T:
-    answer: Floats | None = None
-    while True:
-        answer = _further((steps, answer))
-        if isinstance(answer, StopIteration):
-            return cast(T, answer.value)
+    found = _further((steps, None))
+    while not isinstance(found, StopIteration):
+        found = _further((steps, found))
+    return cast(T, found.value)
 
 
 def _further(item: tuple[Steps[T], Floats | None]) -> Floats | StopIteration:

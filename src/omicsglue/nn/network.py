@@ -219,9 +219,7 @@ class Network(nn.Module):
             v=v,
             nll=nll,
             edge_logits=edge_logits(v.value, edges.source, edges.target, edges.sign, compute),
-            modality_logits=self._discriminate(
-                reverse_gradient(means, reversal), conduct, batch, everyone
-            ),
+            modality_logits=self._discriminate(reverse_gradient(means, reversal), conduct, batch, everyone),
             label_logits=self.classifier(means) if self.classifier is not None else None,
             compute=compute,
             batch_logits={

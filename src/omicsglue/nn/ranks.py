@@ -171,7 +171,7 @@ def meet(means: Mapping[str, Tensor], batch: Batch, ranks: Ranks) -> Everyone:
         columns = torch.stack([cells.weight, cells.batch.to(cells.weight), between], dim=1)
         rows.append(torch.cat([means[name].detach(), columns.to(means[name])], dim=1).view(-1))
     told = ranks.gather(torch.cat(rows))
-    head, *bodies = told.split([len(row) for row in rows], dim=1)
+    head, *bodies = torch.split(told, [len(row) for row in rows], dim=1)
     found = {}
     for (name, mean), body in zip(means.items(), bodies, strict=True):
         columns = body.reshape(-1, mean.shape[1] + 3)

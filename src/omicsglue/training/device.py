@@ -57,7 +57,9 @@ def accelerator_of(device: str, devices: int = 1) -> str:
     if devices > there:
         raise OptionError(
             f"devices is {devices}, but "
-            + (f"there are {there} GPUs here" if accelerator == "cuda" else f"at most {there} can be started"),
+            + (
+                f"there are {there} GPUs here" if accelerator == "cuda" else f"at most {there} can be started"
+            ),
             where="--devices",
             remedy=f"give at most {there}, or start processes on several machines with torchrun",
         )

@@ -202,9 +202,7 @@ class Stage:
         if self.team is None:
             return Conduct(random, self.noise_level(), self.compute, self._paired())
         shared = Randomness(self.seeds.shared, self.compute)
-        return Conduct(
-            random, self.noise_level(), self.compute, self._paired(), self.team.ranks, shared
-        )
+        return Conduct(random, self.noise_level(), self.compute, self._paired(), self.team.ranks, shared)
 
     def _paired(self) -> Paired:
         weights = self.config.weights

@@ -23,8 +23,8 @@ from typing import Any, Final, TypeVar
 import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments import ClusterEnvironment
-from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
 
 from omicsglue.errors import TrainingError
@@ -110,7 +110,7 @@ class Team:
         sizes = [parameter.numel() for parameter in parameters]
         if self.flat is None or len(self.flat) != sum(sizes) + len(values):
             self.flat = values.new_empty(sum(sizes) + len(values), dtype=parameters[0].dtype)
-        *parts, tail = self.flat.split([*sizes, len(values)])
+        *parts, tail = torch.split(self.flat, [*sizes, len(values)])
         for part, parameter in zip(parts, parameters, strict=True):
             if parameter.grad is None:
                 part.zero_()
@@ -120,7 +120,8 @@ class Team:
         self.ranks.add(self.flat).div_(self.number)
         for part, parameter in zip(parts, parameters, strict=True):
             parameter.grad = part.view(parameter.shape)
-        return tail.to(values.dtype).clone()
+        found: Tensor = tail.to(values.dtype, copy=True)
+        return found
 
     def added(self, sums: Tensor | None, total: int, length: int) -> tuple[Tensor, int]:
         """Return sums, shape ``(length,)``, and totals of all processes; a process may have no sums."""
@@ -143,9 +144,13 @@ class Team:
         deadline = time.monotonic() + 2
         while (ended := self._ended()) is None and self.started and time.monotonic() < deadline:
             time.sleep(0.05)
-        what = ended or f"another of {self.number} processes has ended or does not answer ({_first_line(error)})"
+        what = (
+            ended or f"another of {self.number} processes has ended or does not answer ({_first_line(error)})"
+        )
         remedy = "look for what that process said, and whether memory ran out; then go on with --resume"
-        return RankLostError(what, where=f"process 0 of {self.number}" if not self.rank else None, remedy=remedy)
+        return RankLostError(
+            what, where=f"process 0 of {self.number}" if not self.rank else None, remedy=remedy
+        )
 
     def _ended(self) -> str | None:
         """Return which of the processes that were started here has ended, and how."""
@@ -315,6 +320,6 @@ def _first_line(error: Exception) -> str:
 
 
 def is_led() -> Surroundings | None:
-    """Return the surroundings of a process that a launcher has started to follow another one, else ``None``."""
+    """Return the surroundings of a process that a launcher has started to follow another, else ``None``."""
     around = surroundings()
     return around if around is not None and around.rank > 0 else None
