@@ -106,7 +106,7 @@ class Problem:
 
 
 def problem(number: int, *, dropout: float, dtype: torch.dtype) -> Problem:
-    """Return a problem in which every term of the objective plays a part, with counts that differ by process."""
+    """Return a problem in which every term of the objective plays a part; counts differ by process."""
     modalities = small_modalities(batches=3, batch_effect=0.5)
     names = np.arange(len(modalities["rna"]))
     modalities["rna"].obs["cell"] = np.where(names % 3 == 0, "", names.astype(str))

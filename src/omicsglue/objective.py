@@ -220,7 +220,7 @@ class _Discrepancy(torch.autograd.Function):
 
 
 def _discrepancy(x: Tensor, contrast: Tensor, out: NetworkOutput, names: list[str]) -> Tensor:
-    """Return the discrepancy between the cells of some modalities, of all processes where there are several."""
+    """Return the discrepancy of the cells of some modalities, of all processes where there are several."""
     value: Tensor
     if out.everyone is None:
         value = _Discrepancy.apply(x, contrast, out.compute)  # type: ignore[no-untyped-call]  # torch leaves it
@@ -234,7 +234,7 @@ def _discrepancy(x: Tensor, contrast: Tensor, out: NetworkOutput, names: list[st
 
 
 class _SharedDiscrepancy(torch.autograd.Function):
-    """This process's part of the same between its points and those of all processes, times their number.
+    """One process's part of the same, between its points and those of all, times the number of processes.
 
     The gradient of its own points is whole: what other processes compute does not enter it.
     """

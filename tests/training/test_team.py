@@ -58,7 +58,7 @@ def test_the_same_seeds_give_the_same_run_and_a_resumed_run_is_the_same(
         with pytest.raises(Interrupted):
             trained(small_pair, SignalAt(*at, signal.SIGTERM), checkpoints=folder)
         assert_same_model(trained(small_pair, checkpoints=folder, resume=True), whole)
-        with pytest.raises(RunFolderError, match="trained by 2 processes, and cannot go on with 1"):
+        with pytest.raises(RunFolderError, match="trained by 2 processes, not by 1"):
             alone(small_pair, folder)
 
 

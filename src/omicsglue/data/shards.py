@@ -41,8 +41,8 @@ def shards(rows: Mapping[str, Rows], number: int, pairing: Pairing | None = None
     for name, each in parts.items():
         if min(map(len, each)) < FEWEST:
             raise OptionError(
-                f"{len(rows[name]):,} cells of {name} are too few for {number} processes: each needs at least "
-                f"{FEWEST} of its own to train on",
+                f"{len(rows[name]):,} cells of {name} are too few to train {number} processes: each needs at "
+                f"least {FEWEST} of its own",
                 where="--devices",
                 remedy="use fewer devices",
             )

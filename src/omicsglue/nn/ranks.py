@@ -2,8 +2,8 @@
 
 What they compute is what one process computes on the cells of all of them. Every process scales its share of
 the objective so that the mean over processes is the whole, and asks the others for what does not split into
-such shares: the moments of batch norm, the spread of the embeddings, the points of the kernel discrepancy, and
-the counts by which means are formed.
+such shares: the moments of batch norm, the spread of the embeddings, the points of the kernel discrepancy,
+and the counts by which means are formed.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Ranks:
 
 
 def joint_moments(found: Tensor) -> Tensor:
-    """Return mean and variance of groups of the same size taken together, ``(number, 2, n)`` to ``(2, n)``."""
+    """Return mean and variance of groups of one size taken together, ``(number, 2, n)`` to ``(2, n)``."""
     mean, var = found[:, 0].mean(0), found[:, 1].mean(0)
     return torch.stack([mean, var + (found[:, 0] - mean).square().mean(0)])
 

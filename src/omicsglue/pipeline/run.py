@@ -290,7 +290,7 @@ class _Job:
 
 
 def _follow_another(options: IntegrateOptions) -> None:
-    """Where a launcher has started this process to train with another one, do so, and end the process then."""
+    """Where a launcher has started this process to train with another one, do so and end the process."""
     if {"TORCHELASTIC_RUN_ID", "SLURM_PROCID"} & set(os.environ):
         from omicsglue.worker import leave_if_led
 

@@ -26,7 +26,7 @@ def make_fabric(device: str = "auto", devices: int = 1) -> Fabric:
 
 
 def accelerator_of(device: str, devices: int = 1) -> str:
-    """Return the kind of devices that training uses, ``"cpu"`` or ``"cuda"``, after a look whether they exist.
+    """Return the kind of devices that training uses, ``"cpu"`` or ``"cuda"``, and check that they exist.
 
     Parameters
     ----------

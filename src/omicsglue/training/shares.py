@@ -104,7 +104,8 @@ def check_same_number(checkpoint: Checkpoint | None, team: Team | None) -> None:
     before, now = len(checkpoint.state.get("ranks", "1")), 1 if team is None else team.number
     if before != now:
         raise RunFolderError(
-            f"the run was trained by {before} process{'es' if before > 1 else ''}, and cannot go on with {now}",
+            f"the run was trained by {before} process{'es' if before > 1 else ''}, not by {now}, and cannot go on "
+            "with another number",
             where=checkpoint.filename,
             remedy=f"resume with {before} (--devices), or start again with --overwrite",
         )

@@ -46,7 +46,7 @@ class RankLostError(TrainingError):
 
 @dataclass
 class Team:
-    """This process and those that train with it.
+    """A process and those that train with it.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ class Team:
         self._waiting(lambda: dist.barrier(group=self.patient))
 
     def average(self, parameters: Sequence[torch.nn.Parameter], values: Tensor) -> Tensor:
-        """Replace gradients by their mean over all processes, and return that of some values, in one exchange.
+        """Replace gradients by their mean over all processes and return that of some values, at one go.
 
         Parameters
         ----------
@@ -144,13 +144,9 @@ class Team:
         deadline = time.monotonic() + 2
         while (ended := self._ended()) is None and self.started and time.monotonic() < deadline:
             time.sleep(0.05)
-        what = (
-            ended or f"another of {self.number} processes has ended or does not answer ({_first_line(error)})"
-        )
+        silent = f"another of {self.number} processes has ended or is silent ({_first_line(error)})"
         remedy = "look for what that process said, and whether memory ran out; then go on with --resume"
-        return RankLostError(
-            what, where=f"process 0 of {self.number}" if not self.rank else None, remedy=remedy
-        )
+        return RankLostError(ended or silent, where="training", remedy=remedy)
 
     def _ended(self) -> str | None:
         """Return which of the processes that were started here has ended, and how."""
@@ -278,7 +274,7 @@ def _started(device: str, number: int, threads: int | None) -> Team:
     try:
         for rank in range(1, number):
             command = [sys.executable, "-m", _WORKER, str(rank), str(number), str(port), device]
-            # in a session of their own: Ctrl-C goes to the first process, which tells the others between steps
+            # in a session of its own: Ctrl-C goes to the first process, which tells the others
             started.append(
                 subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, start_new_session=True)
             )
@@ -320,6 +316,6 @@ def _first_line(error: Exception) -> str:
 
 
 def is_led() -> Surroundings | None:
-    """Return the surroundings of a process that a launcher has started to follow another, else ``None``."""
+    """Return the surroundings of a process that a launcher has started to follow another one."""
     around = surroundings()
     return around if around is not None and around.rank > 0 else None
