@@ -34,14 +34,11 @@ from omicsglue.keys import joined_columns
 from omicsglue.modelfile import SavedModality, SavedModel, read_model, write_model
 from omicsglue.nn.build import build_network
 from omicsglue.nn.classifier import label_probabilities
-from omicsglue.recipe import Outcome, PretrainedStore, Recipe, embed, follow, run_digest
+from omicsglue.recipe import Outcome, PretrainedStore, Recipe, embed, run_digest
 from omicsglue.training.checkpoint import where_to_begin
-from omicsglue.training.device import make_fabric, threads_limited
-from omicsglue.training.interrupt import CheckpointKeeper, listening
+from omicsglue.training.device import make_fabric
 from omicsglue.training.progress import LiveBar, Reporter
-from omicsglue.training.shares import check_same_number
-from omicsglue.training.team import together
-from omicsglue.worker import Job, lead, leave_if_led, shared_threads
+from omicsglue.worker import Job, Place, lead, leave_if_led
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -239,27 +236,10 @@ class GLUE:
         self._outcome = None
         self._build()
         try:
-            with (
-                together(device, devices, threads) as team,
-                threads_limited(shared_threads(threads, team)),
-                listening() as signals,
-            ):
-                check_same_number(saved, team)
-                job = Job(self.network, self.graph, recipe, saved, pretrained is not None, pairs, threads)
-                lead(team, job)
-                self._outcome = follow(
-                    self.network,
-                    self._data,
-                    self.graph,
-                    recipe,
-                    fabric if team is None else team.fabric,
-                    speaker,
-                    on_step=CheckpointKeeper(folder, signals, run, checkpoint_minutes),
-                    resume=saved,
-                    pretrained=pretrained,
-                    pairing=pairs,
-                    team=team,
-                )
+            shares = pretrained is not None
+            job = Job(self.network, self.graph, recipe, saved, shares, pairs, threads, checkpoint_minutes)
+            place = Place(fabric, device, devices, folder, run)
+            self._outcome = lead(job, self._data, place, speaker, pretrained)
         finally:
             if reporter is None:
                 speaker.close()

@@ -247,10 +247,8 @@ def follow(
     ----------
     network
         Freshly initialised network; trained in place.
-    modalities, graph
-        The data.
-    recipe
-        Settings.
+    modalities, graph, recipe
+        The data and settings.
     fabric
         Device and precision.
     reporter
@@ -277,8 +275,6 @@ def follow(
     engine = Engine.start(fabric, network, team)
     modalities = engine.first(partial(_with_supported_labels, modalities, recipe.label_neighbours, reporter))
     data = StageData.split(modalities, graph, recipe.validation, recipe.seed, pairing)
-    pretrain, train_config = (stage.among(engine.number) for stage in (recipe.pretrain, recipe.train))
-    recipe = replace(recipe, pretrain=pretrain, train=train_config)
     state = StageState()
     if resume is not None and resume.stage == TRAIN:
         data = resumed(data, resume)

@@ -8,21 +8,29 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
+from omicsglue.data.modality import ModalityData
 from omicsglue.data.pairing import Pairing
 from omicsglue.errors import OmicsGlueError
 from omicsglue.graph.guidance import GuidanceGraph
 from omicsglue.nn.network import Network
-from omicsglue.recipe import PretrainedStore, Recipe, follow
+from omicsglue.recipe import Outcome, PretrainedStore, Recipe, follow
 from omicsglue.training.checkpoint import Checkpoint
 from omicsglue.training.device import threads_limited
 from omicsglue.training.environment import LocalEnvironment
 from omicsglue.training.interrupt import CheckpointKeeper, Interrupted, listening
-from omicsglue.training.progress import Silent
+from omicsglue.training.progress import Reporter, Silent
+from omicsglue.training.shares import check_same_number
 from omicsglue.training.team import READY, RankLostError, Team, is_led, joined, together
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 LOST = 3  # exit code of a process that has been left alone
 
@@ -39,6 +47,8 @@ class Job:
         Whether pretrained weights are shared between trainings.
     threads
         Threads of each process; ``None`` for an equal share.
+    checkpoint_minutes
+        Time between checkpoints.
     """
 
     network: Network
@@ -48,18 +58,102 @@ class Job:
     pretrained: bool
     pairing: Pairing | None
     threads: int | None
+    checkpoint_minutes: float
 
 
-def lead(team: Team | None, job: Job) -> None:
-    """Tell the other processes, if there are any, to take part in a training."""
-    if team is not None:
-        team.first(lambda: job)
+@dataclass(frozen=True)
+class Place:
+    """Where the first process trains, and where its checkpoints go.
+
+    Attributes
+    ----------
+    fabric
+        Handle on the device, where it trains alone.
+    device, devices
+        Kind and number of devices.
+    folder, run
+        As of :class:`~omicsglue.training.interrupt.CheckpointKeeper`.
+    """
+
+    fabric: Fabric
+    device: str
+    devices: int
+    folder: Path | None
+    run: str
 
 
-def shared_threads(threads: int | None, team: Team | None) -> int | None:
+def lead(
+    job: Job,
+    modalities: Mapping[str, ModalityData],
+    place: Place,
+    reporter: Reporter,
+    pretrained: PretrainedStore | None,
+) -> Outcome:
+    """Train by the recipe, with other processes where there are several devices.
+
+    Parameters
+    ----------
+    job
+        The training.
+    modalities
+        The data.
+    place
+        Devices and checkpoints.
+    reporter, pretrained
+        As for :func:`~omicsglue.recipe.follow`.
+
+    Raises
+    ------
+    OptionError
+        If threads or devices cannot be used.
+    RunFolderError
+        If the checkpoint is of another number of processes.
+    RankLostError
+        If another process is lost.
+    """
+    with (
+        threads_limited(job.threads),
+        together(place.device, place.devices, job.threads) as team,
+        threads_limited(_threads(job, team)),
+        listening() as signals,
+    ):
+        check_same_number(job.resume, team)
+        if team is not None:
+            team.first(lambda: job)
+        keeper = CheckpointKeeper(place.folder, signals, place.run, job.checkpoint_minutes)
+        return _train(job, modalities, place.fabric, reporter, keeper, pretrained, team)
+
+
+def _train(
+    job: Job,
+    modalities: Mapping[str, ModalityData],
+    fabric: Fabric,
+    reporter: Reporter,
+    keeper: CheckpointKeeper,
+    pretrained: PretrainedStore | None,
+    team: Team | None,
+) -> Outcome:
+    number = 1 if team is None else team.number
+    stages = job.recipe.pretrain.among(number), job.recipe.train.among(number)
+    return follow(
+        job.network,
+        modalities,
+        job.graph,
+        replace(job.recipe, pretrain=stages[0], train=stages[1]),
+        fabric if team is None else team.fabric,
+        reporter,
+        on_step=keeper,
+        resume=job.resume,
+        pretrained=pretrained,
+        pairing=job.pairing,
+        team=team,
+    )
+
+
+def _threads(job: Job, team: Team | None) -> int | None:
     """Return the threads of each process: those asked for, or an equal share of what torch has here."""
-    if threads is not None or team is None or not team.started:
-        return threads
+    if job.threads is not None or team is None or not team.started:
+        return job.threads
     return max(torch.get_num_threads() // team.number, 1)
 
 
@@ -85,19 +179,9 @@ def serve(team: Team) -> None:
 
 def _take_part(team: Team, job: Job) -> None:
     with threads_limited(job.threads), listening() as signals:
-        follow(
-            job.network,
-            {},
-            job.graph,
-            job.recipe,
-            team.fabric,
-            Silent(),
-            on_step=CheckpointKeeper(None, signals),
-            resume=job.resume,
-            pretrained=PretrainedStore() if job.pretrained else None,
-            pairing=job.pairing,
-            team=team,
-        )
+        keeper = CheckpointKeeper(None, signals, minutes=job.checkpoint_minutes)
+        pretrained = PretrainedStore() if job.pretrained else None
+        _train(job, {}, team.fabric, Silent(), keeper, pretrained, team)
 
 
 def leave_if_led(device: str, devices: int) -> None:

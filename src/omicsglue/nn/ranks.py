@@ -62,11 +62,6 @@ class Ranks:
         self._asked(mine, lambda: dist.all_reduce(mine, group=self.group))
         return mine
 
-    def any(self, *mine: bool) -> tuple[bool, ...]:
-        """Return for each question whether any process says yes."""
-        votes = self.gather(torch.tensor(mine, dtype=torch.float32, device=self.device))
-        return tuple((votes > 0).any(0).tolist())
-
     @property
     def device(self) -> torch.device:
         """Device on which tensors are exchanged."""

@@ -76,6 +76,15 @@ class CheckpointKeeper:
     minutes: float = 1.0
     last: float = field(default_factory=time.monotonic)
 
+    def answers(self) -> tuple[bool, bool, bool]:
+        """Return whether a checkpoint is due by the clock, whether to stop, and whether checkpoints are kept.
+
+        Of processes that train together the first one keeps them, and all do the same after the same step.
+        """
+        keeps = self.folder is not None
+        late = keeps and time.monotonic() - self.last >= 60 * self.minutes
+        return late, self.signals.asked, keeps
+
     def __call__(self, stage: Stage) -> None:
         """Do what is due after a step.
 
@@ -84,12 +93,9 @@ class CheckpointKeeper:
         Interrupted
             If the run has been asked to stop; its state has been saved then.
         """
-        open_epoch = stage.state.epoch_steps > 0
-        due = time.monotonic() - self.last >= 60 * self.minutes if self.minutes else not open_epoch
-        due, asked = self.folder is not None and due, self.signals.asked
-        keeps, team = self.folder is not None, getattr(stage, "team", None)
-        if team is not None:  # all processes do the same after the same step
-            due, asked, keeps = team.ranks.any(due, asked, keeps)
+        team = getattr(stage, "team", None)
+        late, asked, keeps = self.answers() if team is None else team.agreed
+        due = late if self.minutes else stage.state.epoch_steps == 0
         if keeps and (due or stage.state.finished or asked):
             checkpoint = stage.checkpoint()
             if self.folder is not None:

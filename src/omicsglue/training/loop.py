@@ -10,7 +10,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -51,6 +51,14 @@ class _Ahead(NamedTuple):
     take: Callable[[], Batch]
     order: Mapping[str, Rows]
     rng: Mapping[str, Any]
+
+
+@runtime_checkable
+class Asked(Protocol):
+    """What is called between steps and does the same in all processes that train together."""
+
+    def answers(self) -> tuple[bool, ...]:
+        """Return what is to be agreed upon."""
 
 
 class Stage:
@@ -137,6 +145,8 @@ class Stage:
             If a loss is no longer finite.
         """
         reporter.stage(self.name, self.epochs, self.state.epoch)
+        if self.team is not None and isinstance(on_step, Asked):
+            self.team.question = on_step.answers
         self.module.train()
         with computing(self.fabric.device, compiled=self.config.compiled) as self.compute:
             if self.compute is not None:

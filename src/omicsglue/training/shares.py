@@ -104,8 +104,8 @@ def check_same_number(checkpoint: Checkpoint | None, team: Team | None) -> None:
     before, now = len(checkpoint.state.get("ranks", "1")), 1 if team is None else team.number
     if before != now:
         raise RunFolderError(
-            f"the run was trained by {before} process{'es' if before > 1 else ''}, not by {now}, and cannot go on "
-            "with another number",
+            f"the run was trained by {before} process{'es' if before > 1 else ''}, not by {now}: "
+            "the order of its cells and its random numbers belong to that number",
             where=checkpoint.filename,
             remedy=f"resume with {before} (--devices), or start again with --overwrite",
         )

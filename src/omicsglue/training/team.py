@@ -60,6 +60,10 @@ class Team:
         Processes that this one has started, in the order of their ranks, from 1.
     broken
         Whether a process has been lost, or the first one has left in the middle of something.
+    question
+        What each process is asked in every step, to be answered by yes or no; nothing by default.
+    agreed
+        For each answer whether any process said yes in the latest step.
     """
 
     fabric: Fabric
@@ -67,7 +71,8 @@ class Team:
     patient: Any
     started: Sequence[subprocess.Popen[bytes]] = ()
     broken: bool = False
-    device: str = "auto"
+    question: Callable[[], tuple[bool, ...]] = tuple
+    agreed: tuple[bool, ...] = ()
     flat: Tensor | None = field(default=None, repr=False)
 
     @property
@@ -100,6 +105,8 @@ class Team:
     def average(self, parameters: Sequence[torch.nn.Parameter], values: Tensor) -> Tensor:
         """Replace gradients by their mean over all processes and return that of some values, at one go.
 
+        The answers to `question` go with them.
+
         Parameters
         ----------
         parameters
@@ -107,19 +114,22 @@ class Team:
         values
             Numbers, shape ``(n,)``.
         """
-        sizes = [parameter.numel() for parameter in parameters]
-        if self.flat is None or len(self.flat) != sum(sizes) + len(values):
-            self.flat = values.new_empty(sum(sizes) + len(values), dtype=parameters[0].dtype)
-        *parts, tail = torch.split(self.flat, [*sizes, len(values)])
+        answers = self.question()
+        sizes = [*(parameter.numel() for parameter in parameters), len(values), len(answers)]
+        if self.flat is None or len(self.flat) != sum(sizes):
+            self.flat = values.new_empty(sum(sizes), dtype=parameters[0].dtype)
+        *parts, tail, votes = torch.split(self.flat, sizes)
         for part, parameter in zip(parts, parameters, strict=True):
             if parameter.grad is None:
                 part.zero_()
             else:
                 part.copy_(parameter.grad.view(-1))
         tail.copy_(values)
+        votes.copy_(torch.tensor(answers, dtype=votes.dtype))
         self.ranks.add(self.flat).div_(self.number)
         for part, parameter in zip(parts, parameters, strict=True):
             parameter.grad = part.view(parameter.shape)
+        self.agreed = tuple((votes > 0).tolist())
         found: Tensor = tail.to(values.dtype, copy=True)
         return found
 
@@ -257,7 +267,7 @@ def joined(
     torch.set_num_threads(threads)
     step = dist.new_group(timeout=timedelta(seconds=STEP_SECONDS), backend=backend)
     patient = dist.new_group(timeout=PATIENCE, backend="gloo")
-    team = Team(fabric, Ranks(fabric.global_rank, fabric.world_size, step), patient, started, device=device)
+    team = Team(fabric, Ranks(fabric.global_rank, fabric.world_size, step), patient, started)
     team.ranks.lost = team.lost
     return team
 
@@ -301,7 +311,7 @@ def _heard(started: Sequence[subprocess.Popen[bytes]]) -> None:
                 raise TrainingError(
                     f"process {rank} of {len(started) + 1} could not be started",
                     where="--devices",
-                    remedy="look for what it said above; there may be too little memory for so many processes",
+                    remedy="look for what it said above; memory may be too little for so many processes",
                 )
 
 
