@@ -212,14 +212,9 @@ def one_pass(ranks: Ranks, given: Problem, *, compiled: bool) -> dict[str, Tenso
     return passed(network, given.batches[ranks.rank], given.weights, conduct, team)
 
 
-def one_pass_compiled(ranks: Ranks, given: Problem) -> dict[str, Tensor]:
-    """Take a process's part in one pass through compiled kernels."""
-    return one_pass(ranks, given, compiled=True)
-
-
-def one_pass_plain(ranks: Ranks, given: Problem) -> dict[str, Tensor]:
-    """Take a process's part in one pass through plain torch."""
-    return one_pass(ranks, given, compiled=False)
+def passes(ranks: Ranks, plain: Problem, compiled: Problem) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Take a process's part in a pass through plain torch, and in one through compiled kernels."""
+    return one_pass(ranks, plain, compiled=False), one_pass(ranks, compiled, compiled=True)
 
 
 def all_cells(given: Problem, number: int, *, compiled: bool) -> dict[str, Tensor]:

@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
 
 from omicsglue import GLUE
-from omicsglue.errors import OptionError, RunFolderError
+from omicsglue.errors import RunFolderError
 from omicsglue.recipe import PretrainedStore
 from omicsglue.training import team as teams
 from omicsglue.training.interrupt import Interrupted
 from omicsglue.training.progress import Silent
 from omicsglue.training.team import RankLostError, Team, together
-from small import assert_same_model, embeddings, quick_recipe, same_history, small_graph
+from small import assert_same_model, quick_recipe, same_history, small_graph
 from whole_runs import SignalAt
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 Pair = Mapping[str, "AnnData"]
 EPOCHS = 3
+SCRIPT = Path(__file__).resolve().parents[1] / "trained_by_launcher.py"
 
 
 @pytest.fixture(scope="module")
@@ -39,27 +39,16 @@ def team() -> Iterator[Team]:
         yield found
 
 
+@pytest.fixture(scope="module")
+def whole(team: Team, small_pair: Pair) -> GLUE:
+    return trained(small_pair)
+
+
 def trained(pair: Pair, reporter: Silent | None = None, **options: object) -> GLUE:
     model = GLUE(pair, small_graph(pair), quick_recipe(EPOCHS))
     settings = {"device": "cpu", "devices": 2, "threads": 1} | options
     model.train(reporter=reporter or Silent(), **settings)  # type: ignore[arg-type]
     return model
-
-
-def test_the_same_seeds_give_the_same_run_and_a_resumed_run_is_the_same(
-    team: Team, small_pair: Pair, tmp_path: Path
-) -> None:
-    whole = trained(small_pair)
-    rows = whole.history.to_dict("records")
-    assert [row["steps"] for row in rows] == [3] * (2 * EPOCHS)  # 144 cells, 2 x 32 a step
-    assert np.isfinite(whole.history["val_vae_loss"]).any()
-    for at in (("pretrain", 2), ("train", 1)):
-        folder = tmp_path / at[0]
-        with pytest.raises(Interrupted):
-            trained(small_pair, SignalAt(*at, signal.SIGTERM), checkpoints=folder)
-        assert_same_model(trained(small_pair, checkpoints=folder, resume=True), whole)
-        with pytest.raises(RunFolderError, match="trained by 2 processes, not by 1"):
-            alone(small_pair, folder)
 
 
 def alone(pair: Pair, folder: Path) -> None:
@@ -69,3 +58,85 @@ def alone(pair: Pair, folder: Path) -> None:
         trained(pair, devices=1, checkpoints=folder, resume=True)
     finally:
         teams._OPEN[:] = held
+
+
+@pytest.mark.parametrize("at", [("pretrain", 2), ("train", 1)])
+def test_a_resumed_run_is_the_same_and_needs_as_many_processes(
+    whole: GLUE, small_pair: Pair, tmp_path: Path, at: tuple[str, int]
+) -> None:
+    rows = whole.history.to_dict("records")
+    assert [row["steps"] for row in rows] == [3] * (2 * EPOCHS)  # 144 cells, 2 x 32 a step
+    assert np.isfinite(whole.history["val_vae_loss"]).any()
+    with pytest.raises(Interrupted):
+        trained(small_pair, SignalAt(*at, signal.SIGTERM), checkpoints=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1
+    with pytest.raises(RunFolderError, match="trained by 2 processes, not by 1"):
+        alone(small_pair, tmp_path)
+    assert_same_model(trained(small_pair, checkpoints=tmp_path, resume=True), whole)
+
+
+def test_members_of_an_ensemble_share_pretraining(whole: GLUE, small_pair: Pair) -> None:
+    kept = PretrainedStore()
+    first = trained(small_pair, pretrained=kept)
+    assert_same_model(first, whole)
+    second = first.member(1)
+    second.train(device="cpu", devices=2, threads=1, reporter=Silent(), pretrained=kept)
+    stages = [model.history[model.history["stage"] == "pretrain"] for model in (first, second)]
+    assert same_history(*(stage.to_dict("records") for stage in stages))
+    one, two = (model.get_latent_representation("rna") for model in (first, second))
+    assert not np.array_equal(one, two)
+
+
+def test_a_launcher_starts_the_very_same_run(whole: GLUE, tmp_path: Path) -> None:
+    out = tmp_path / "embedding.npy"
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    paths = os.pathsep.join([*sys.path, str(SCRIPT.parent)])
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*launch, str(SCRIPT), str(EPOCHS), str(out)], env=environment, capture_output=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.decode().split() == ["trained"]  # the second process does not come back
+    assert np.array_equal(np.load(out), whole.get_latent_representation("rna"))
+
+
+class KillsOthers(Silent):
+    """Kills a process that was started when an epoch ends."""
+
+    def __init__(self, signal: signal.Signals) -> None:
+        self.signal = signal
+
+    def epoch(self, row: Mapping[str, float | int | str]) -> None:
+        """Kill."""
+        os.kill(teams._OPEN[-1].started[0].pid, self.signal)
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(signal.SIGKILL, "process 1 of 2 was killed by signal 9"), (signal.SIGSTOP, "ended or is silent")],
+)
+def test_a_lost_process_is_told_and_nobody_waits(
+    small_pair: Pair,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+    said: str,
+) -> None:
+    held, teams._OPEN[:] = list(teams._OPEN), []
+    monkeypatch.setattr(teams, "STEP_SECONDS", 20.0)
+    monkeypatch.setattr(teams, "is_led", lambda: None)
+    model = GLUE(small_pair, small_graph(small_pair), quick_recipe(EPOCHS))
+    try:
+        with pytest.raises(RankLostError, match=said) as caught:
+            model.train(
+                device="cpu",
+                devices=2,
+                threads=1,
+                checkpoints=tmp_path,
+                checkpoint_minutes=0,
+                reporter=KillsOthers(number),
+            )
+    finally:
+        teams._OPEN[:] = held
+    assert caught.value.exit_code == 3
+    assert "--resume" in caught.value.remedy
