@@ -1,4 +1,4 @@
-"""Processes that train together: they meet, resume, refuse, and do not wait for the dead."""
+"""Processes that train together: they meet, resume, and refuse."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from omicsglue.recipe import PretrainedStore
 from omicsglue.training import team as teams
 from omicsglue.training.interrupt import Interrupted
 from omicsglue.training.progress import Silent
-from omicsglue.training.team import RankLostError, Team, together
+from omicsglue.training.team import Team, together
 from small import assert_same_model, quick_recipe, same_history, small_graph
 from whole_runs import SignalAt
 
@@ -98,45 +98,3 @@ def test_a_launcher_starts_the_very_same_run(whole: GLUE, tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout.decode().split() == ["trained"]  # the second process does not come back
     assert np.array_equal(np.load(out), whole.get_latent_representation("rna"))
-
-
-class KillsOthers(Silent):
-    """Kills a process that was started when an epoch ends."""
-
-    def __init__(self, signal: signal.Signals) -> None:
-        self.signal = signal
-
-    def epoch(self, row: Mapping[str, float | int | str]) -> None:
-        """Kill."""
-        os.kill(teams._OPEN[-1].started[0].pid, self.signal)
-
-
-@pytest.mark.parametrize(
-    ("number", "said"),
-    [(signal.SIGKILL, "process 1 of 2 was killed by signal 9"), (signal.SIGSTOP, "ended or is silent")],
-)
-def test_a_lost_process_is_told_and_nobody_waits(
-    small_pair: Pair,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    number: signal.Signals,
-    said: str,
-) -> None:
-    held, teams._OPEN[:] = list(teams._OPEN), []
-    monkeypatch.setattr(teams, "STEP_SECONDS", 20.0)
-    monkeypatch.setattr(teams, "is_led", lambda: None)
-    model = GLUE(small_pair, small_graph(small_pair), quick_recipe(EPOCHS))
-    try:
-        with pytest.raises(RankLostError, match=said) as caught:
-            model.train(
-                device="cpu",
-                devices=2,
-                threads=1,
-                checkpoints=tmp_path,
-                checkpoint_minutes=0,
-                reporter=KillsOthers(number),
-            )
-    finally:
-        teams._OPEN[:] = held
-    assert caught.value.exit_code == 3
-    assert "--resume" in caught.value.remedy

@@ -27,13 +27,13 @@ from lightning_fabric.plugins.environments.cluster_environment import ClusterEnv
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
 
-from omicsglue.errors import TrainingError
+from omicsglue.errors import OptionError, TrainingError
 from omicsglue.nn.ranks import Ranks
 from omicsglue.training.device import accelerator_of
 from omicsglue.training.environment import LocalEnvironment, Surroundings, surroundings
 
 T = TypeVar("T")
-PATIENCE: Final = timedelta(days=30)  # while the first process does what is done once
+PATIENCE: Final = timedelta(days=2)  # while the first process does what is done once
 MEETING: Final = timedelta(minutes=30)  # until all processes of a launcher are there
 STEP_SECONDS: Final = 180.0  # within a stage of training
 _WORKER: Final = "omicsglue.worker"
@@ -55,7 +55,9 @@ class Team:
     ranks
         What is told within a step: to be answered within three minutes.
     patient
-        Process group in which the others wait, however long it takes.
+        Process group in which the others wait for the first process, however long it takes.
+    prompt
+        Process group on the CPU for what is to be answered as within a step.
     started
         Processes that this one has started, in the order of their ranks, from 1.
     broken
@@ -69,6 +71,7 @@ class Team:
     fabric: Fabric
     ranks: Ranks
     patient: Any
+    prompt: Any = None
     started: Sequence[subprocess.Popen[bytes]] = ()
     broken: bool = False
     question: Callable[[], tuple[bool, ...]] = tuple
@@ -95,12 +98,12 @@ class Team:
     def collected(self, mine: T) -> list[T]:
         """Return in the first process what all hold, in the order of ranks; elsewhere an empty list."""
         held: list[Any] | None = [None] * self.number if self.rank == 0 else None
-        self._waiting(lambda: dist.gather_object(mine, held, dst=0, group=self.patient))
+        self._waiting(lambda: dist.gather_object(mine, held, dst=0, group=self.prompt))
         return held or []
 
     def wait(self) -> None:
-        """Wait for all processes, however long it takes."""
-        self._waiting(lambda: dist.barrier(group=self.patient))
+        """Wait for the first process, however long it takes; it waits for nobody."""
+        self.first(lambda: None)
 
     def average(self, parameters: Sequence[torch.nn.Parameter], values: Tensor) -> Tensor:
         """Replace gradients by their mean over all processes and return that of some values, at one go.
@@ -173,12 +176,11 @@ class Team:
             with suppress(RankLostError):
                 self.first(lambda: None)
         else:
-            for process in self.started:
-                process.kill()
+            _end(self.started)
         for process in self.started:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(20)
-            process.kill()
+        _end(self.started)
         if dist.is_initialized():
             with suppress(RuntimeError):
                 dist.destroy_process_group()
@@ -206,7 +208,9 @@ def together(device: str, devices: int, threads: int | None = None) -> Iterator[
     Raises
     ------
     OptionError
-        If a device is not there.
+        If a device is not there, or torch's process group is in use for something else.
+    TrainingError
+        If a process cannot be started.
     """
     if _OPEN:
         yield _OPEN[-1]
@@ -223,6 +227,12 @@ def together(device: str, devices: int, threads: int | None = None) -> Iterator[
         yield None
         return
     accelerator_of(device, devices)
+    if dist.is_initialized():
+        raise OptionError(
+            "this process already takes part in torch.distributed",
+            where="--devices",
+            remedy="destroy its process group first, or use devices=1",
+        )
     team = _started(device, devices, threads)
     _OPEN.append(team)
     try:
@@ -267,7 +277,10 @@ def joined(
     torch.set_num_threads(threads)
     step = dist.new_group(timeout=timedelta(seconds=STEP_SECONDS), backend=backend)
     patient = dist.new_group(timeout=PATIENCE, backend="gloo")
-    team = Team(fabric, Ranks(fabric.global_rank, fabric.world_size, step), patient, started)
+    prompt = step
+    if backend != "gloo":
+        prompt = dist.new_group(timeout=timedelta(seconds=STEP_SECONDS), backend="gloo")
+    team = Team(fabric, Ranks(fabric.global_rank, fabric.world_size, step), patient, prompt, started)
     team.ranks.lost = team.lost
     return team
 
@@ -291,9 +304,15 @@ def _started(device: str, number: int, threads: int | None) -> Team:
         _heard(started)
         return joined(device, LocalEnvironment(0, number, port), number, started=started)
     except BaseException:
-        for process in started:
-            process.kill()
+        _end(started)
         raise
+
+
+def _end(started: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Kill processes that have not ended."""
+    for process in started:
+        process.kill()
+        process.wait()
 
 
 def _heard(started: Sequence[subprocess.Popen[bytes]]) -> None:
