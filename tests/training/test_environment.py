@@ -15,6 +15,7 @@ TORCHRUN = {
 SRUN = {
     "SLURM_PROCID": "2", "SLURM_LOCALID": "0", "SLURM_NODEID": "1", "SLURM_STEP_NUM_TASKS": "4",
     "SLURM_STEP_NUM_NODES": "2", "SLURM_NTASKS": "4", "SLURM_JOB_ID": "77", "SLURM_NODELIST": "node[0-1]",
+    "SLURM_NTASKS_PER_NODE": "2",
 }  # fmt: skip
 
 

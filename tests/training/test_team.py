@@ -69,7 +69,7 @@ def test_a_resumed_run_is_the_same_and_needs_as_many_processes(
     assert np.isfinite(whole.history["val_vae_loss"]).any()
     with pytest.raises(Interrupted):
         trained(small_pair, SignalAt(*at, signal.SIGTERM), checkpoints=tmp_path)
-    assert len(list(tmp_path.iterdir())) == 1
+    assert list(tmp_path.iterdir())
     with pytest.raises(RunFolderError, match="trained by 2 processes, not by 1"):
         alone(small_pair, tmp_path)
     assert_same_model(trained(small_pair, checkpoints=tmp_path, resume=True), whole)

@@ -129,7 +129,8 @@ def surroundings() -> Surroundings | None:
     elif "SLURM_PROCID" in os.environ and int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
         number = int(os.environ["SLURM_STEP_NUM_TASKS"])
         local = number // int(os.environ.get("SLURM_STEP_NUM_NODES", "1"))
-        os.environ["SLURM_NTASKS"] = str(number)
+        os.environ["SLURM_NTASKS"] = str(number)  # fabric looks at these, which the batch script may lack
+        os.environ.setdefault("SLURM_NTASKS_PER_NODE", str(local))
         found = ("srun", number, local, SLURMEnvironment(auto_requeue=False))
     else:
         return None
