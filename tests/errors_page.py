@@ -298,6 +298,31 @@ class Case:
     give: Callable[[], object]
 
 
+def another_number() -> None:
+    from omicsglue.training.checkpoint import Checkpoint
+    from omicsglue.training.shares import check_same_number
+
+    check_same_number(Checkpoint(0, "pretrain", 40, {}, {"ranks": [{}, {}]}), None)
+
+
+def few_cells_for_processes() -> None:
+    from omicsglue.data.shards import shards
+
+    shards({"rna": np.arange(300), "atac": np.arange(5)}, 3)
+
+
+def no_devices() -> None:
+    from omicsglue.training.device import accelerator_of
+
+    accelerator_of("cpu", 0)
+
+
+def more_than_launched() -> None:
+    from omicsglue.training.environment import LocalEnvironment, Surroundings
+
+    Surroundings("torchrun", 0, 4, 2, 2, LocalEnvironment(0, 4, 0)).check(4)
+
+
 CASES: dict[str, list[Case]] = {
     "Files": [
         Case("missing file", lambda: read("rna.h5ad")),
@@ -362,6 +387,9 @@ CASES: dict[str, list[Case]] = {
     "Methylation": [Case(title, make) for title, make in METHYLATION_CASES],
     "Metacells": [Case(title, make) for title, make in METACELL_CASES],
     "Keys and options": [
+        Case("no devices", no_devices),
+        Case("too few cells for so many processes", few_cells_for_processes),
+        Case("another number of devices than torchrun has started", more_than_launched),
         Case("unknown layer", lambda: checks.check_key(annotated(), "layers", "counts", where="rna")),
         Case(
             "unknown representation",
@@ -487,6 +515,7 @@ CASES: dict[str, list[Case]] = {
     ],
     "Output": [
         Case("the folder holds another run", another_run),
+        Case("resumed by another number of processes", another_number),
         Case("the folder of the output is missing", lambda: io.write_json("no/such/file.json", {})),
         Case("disk full", lambda: write_and_fail(errno.ENOSPC)),
         Case("no permission to write", lambda: write_and_fail(errno.EACCES)),

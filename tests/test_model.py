@@ -183,7 +183,7 @@ def test_an_unknown_modality_is_refused(small_model: GLUE) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"max_epochs": 0}, {"device": "tpu"}, {"threads": 0}, {"devices": 3}, {"resume": True}]
+    "options", [{"max_epochs": 0}, {"device": "tpu"}, {"threads": 0}, {"devices": 0}, {"resume": True}]
 )
 def test_options_of_training_are_checked(small_pair: Pair, options: dict[str, Any]) -> None:
     model = GLUE(small_pair, small_graph(small_pair), quick_recipe())

@@ -34,12 +34,11 @@ from omicsglue.keys import joined_columns
 from omicsglue.modelfile import SavedModality, SavedModel, read_model, write_model
 from omicsglue.nn.build import build_network
 from omicsglue.nn.classifier import label_probabilities
-from omicsglue.recipe import Outcome, PretrainedStore, Recipe, embed, follow, run_digest
+from omicsglue.recipe import Outcome, PretrainedStore, Recipe, embed, run_digest
 from omicsglue.training.checkpoint import where_to_begin
-from omicsglue.training.device import make_fabric, threads_limited
-from omicsglue.training.interrupt import CheckpointKeeper
+from omicsglue.training.device import make_fabric
 from omicsglue.training.progress import LiveBar, Reporter
-from omicsglue.training.signals import listening
+from omicsglue.worker import Job, Place, lead, leave_if_led
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -200,9 +199,10 @@ class GLUE:
         device
             ``"auto"``, ``"cpu"`` or ``"cuda"``.
         devices
-            Number of devices.
+            Number of devices on this machine. With more than one, a process a device trains together with
+            this one; see ``docs/distributed.md``.
         threads
-            CPU threads; as torch is set by default.
+            CPU threads of each process; as torch is set by default, shared by the processes.
         checkpoints
             Folder for checkpoints; none are written by default.
         checkpoint_minutes
@@ -224,11 +224,13 @@ class GLUE:
         RunFolderError
             If checkpoints are of another run, or there are some and ``resume`` is not set.
         TrainingError
-            If a loss is no longer finite, also after going back three times with half the learning rate.
+            If a loss is no longer finite, also after going back three times with half the learning rate, or
+            another process is lost.
         Interrupted
             On Ctrl-C or SIGTERM; with ``checkpoints``, the state is saved.
         """
         recipe = self.recipe.limited(max_epochs)
+        leave_if_led(device, devices)
         fabric = make_fabric(device, devices)
         folder = Path(checkpoints) if checkpoints is not None else None
         pairs = pairs_to_use(self.pairing, self._pairs)
@@ -238,19 +240,10 @@ class GLUE:
         self._outcome = None
         self._build()
         try:
-            with threads_limited(threads), listening() as signals:
-                self._outcome = follow(
-                    self.network,
-                    self._data,
-                    self.graph,
-                    recipe,
-                    fabric,
-                    speaker,
-                    on_step=CheckpointKeeper(folder, signals, run, checkpoint_minutes, guard),
-                    resume=saved,
-                    pretrained=pretrained,
-                    pairing=pairs,
-                )
+            shares = pretrained is not None
+            job = Job(self.network, self.graph, recipe, saved, shares, pairs, threads, checkpoint_minutes)
+            place = Place(fabric, device, devices, folder, run, guard)
+            self._outcome = lead(job, self._data, place, speaker, pretrained)
         finally:
             if reporter is None:
                 speaker.close()

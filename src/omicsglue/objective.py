@@ -8,7 +8,7 @@ of the terms do not depend on the size of the data.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -113,6 +113,8 @@ def graph_terms(out: NetworkOutput, batch: Batch, weights: ObjectiveWeights) -> 
     positives = present.sum()
     mean_positive = (nll * present).sum() / positives.clamp(min=1)
     mean_negative = (nll * (1 - present)).sum() / (len(present) - positives).clamp(min=1)
+    if out.everyone is not None:
+        mean_negative = mean_negative * out.everyone.shares["negatives"]
     weight = weights.graph * len(batch.cells)
     kl = out.v.divergence.mean() / len(out.v.value)
     return [
@@ -143,17 +145,17 @@ def discrepancy_terms(out: NetworkOutput, batch: Batch, weights: ObjectiveWeight
     """
     if not weights.discrepancy:
         return []
+    everyone = out.everyone
+    held = [cells.weight for cells in (batch if everyone is None else everyone).cells.values()]
     means = torch.cat(list(out.means.values()))
-    share = means.new_zeros(len(out.means), len(means))
+    share = means.new_zeros(len(held), sum(map(len, held)))
     start = 0
-    for row, cells in zip(share, batch.cells.values(), strict=True):
-        row[start : start + len(cells.weight)] = cells.weight / cells.weight.sum().clamp(min=1e-12)
-        start += len(cells.weight)
+    for row, weight in zip(share, held, strict=True):
+        row[start : start + len(weight)] = weight / weight.sum().clamp(min=1e-12)
+        start += len(weight)
     pairs = list(combinations(range(len(share)), 2))
     contrast = torch.stack([share[i] - share[j] for i, j in pairs])
-    value: Tensor = _Discrepancy.apply(  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        means, contrast, out.compute
-    )
+    value = _discrepancy(means, contrast, out, list(out.means))
     return [Term("discrepancy", value, weights.discrepancy, autoencoder=False)]
 
 
@@ -170,10 +172,11 @@ def batch_terms(out: NetworkOutput, batch: Batch, weights: ObjectiveWeights) -> 
         loss = functional.cross_entropy(logits, cells.batch, reduction="none")
         terms.append(Term(f"batch_align_{name}", (loss * weight).mean(), 1.0, autoencoder=False))
         if weights.batch_discrepancy:
-            contrast = _batch_contrast(cells.batch, weight, logits.shape[1])
-            value: Tensor = _Discrepancy.apply(  # type: ignore[no-untyped-call]  # torch leaves it untyped
-                out.means[name], contrast, out.compute
-            )
+            codes, of_all = cells.batch, weight
+            if out.everyone is not None:
+                codes, of_all = out.everyone.cells[name].batch, out.everyone.cells[name].batch_weight
+            contrast = _batch_contrast(codes, of_all, logits.shape[1])
+            value = _discrepancy(out.means[name], contrast, out, [name])
             terms.append(
                 Term(f"batch_discrepancy_{name}", value, weights.batch_discrepancy, autoencoder=False)
             )
@@ -214,6 +217,50 @@ class _Discrepancy(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor, None, None]:
         (down,) = ctx.saved_tensors
         return down * grad_outputs[0], None, None
+
+
+def _discrepancy(x: Tensor, contrast: Tensor, out: NetworkOutput, names: list[str]) -> Tensor:
+    """Return the discrepancy of the cells of some modalities, of all processes where there are several."""
+    value: Tensor
+    if out.everyone is None:
+        value = _Discrepancy.apply(x, contrast, out.compute)  # type: ignore[no-untyped-call]  # torch leaves it
+    else:
+        everyone = torch.cat([out.everyone.cells[name].means for name in names])
+        mine = out.everyone.mine([len(out.means[name]) for name in names]).to(x.device)
+        value = _SharedDiscrepancy.apply(  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            x, contrast, everyone, mine, out.everyone.ranks.number, out.compute
+        )
+    return value
+
+
+class _SharedDiscrepancy(torch.autograd.Function):
+    """One process's part of the same, between its points and those of all, times the number of processes.
+
+    The gradient of its own points is whole: what other processes compute does not enter it.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        contrast: Tensor,
+        everyone: Tensor,
+        mine: Tensor,
+        number: int,
+        compute: Compute | None,
+    ) -> Tensor:
+        squares = everyone.square().sum(1)
+        distance = torch.addmm(squares[mine].unsqueeze(1) + squares, x, everyone.T, alpha=-2)
+        scales = 2 * everyone.var(0, correction=0).sum() * x.new_tensor(KERNEL_SCALES)
+        weight = contrast[:, mine].T @ contrast * (number / len(contrast))
+        value, slope = _multiquadrics(distance, weight, scales, compute)
+        ctx.save_for_backward(2 * (slope.sum(1, keepdim=True) * x - slope @ everyone))
+        return value / 2
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor | None, ...]:
+        (down,) = ctx.saved_tensors
+        return down * grad_outputs[0], None, None, None, None, None
 
 
 def _multiquadrics(
@@ -313,7 +360,17 @@ class Breakdown:
         return torch.stack([*(term.value for term in self.terms), vae]).detach()
 
 
+def _shared(term: Term, share: Tensor | None) -> Term:
+    """Return a term that is a mean over a count of its own, weighted by this process's share of the count."""
+    return term if share is None else replace(term, value=term.value * share)
+
+
 def evaluate(out: NetworkOutput, batch: Batch, weights: ObjectiveWeights) -> Breakdown:
-    """Evaluate all terms on the output of one pass."""
+    """Evaluate all terms on the output of one pass.
+
+    Of processes that train together each evaluates its share: the mean over them is the whole.
+    """
     terms = tuple(term for function in TERMS for term in function(out, batch, weights))
+    if out.everyone is not None:
+        terms = tuple(_shared(term, out.everyone.shares.get(term.name)) for term in terms)
     return Breakdown(torch.stack([term.weight * term.value for term in terms]).sum(), terms)

@@ -50,6 +50,8 @@ from omicsglue.training.state import Engine, Row, StageData, StageState
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+    from omicsglue.training.team import Team
+
 Floats = npt.NDArray[np.float32]
 PRETRAIN, BALANCE, TRAIN = "pretrain", "balance", "train"
 EMBEDDING_BLOCK = 4096
@@ -245,6 +247,7 @@ def follow(
     resume: Checkpoint | None = None,
     pretrained: PretrainedStore | None = None,
     pairing: Pairing | None = None,
+    team: Team | None = None,
 ) -> Outcome:
     """Train a network by the recipe, from the start or from a checkpoint.
 
@@ -252,10 +255,8 @@ def follow(
     ----------
     network
         Freshly initialised network; trained in place.
-    modalities, graph
-        The data.
-    recipe
-        Settings.
+    modalities, graph, recipe
+        The data and settings.
     fabric
         Device and precision.
     reporter
@@ -269,6 +270,8 @@ def follow(
         put there.
     pairing
         Joint cells, if training is to use them.
+    team
+        Processes that train together, each with the same network; those after the first are given the data.
 
     Raises
     ------
@@ -277,9 +280,9 @@ def follow(
     Interrupted
         If ``on_step`` says so.
     """
-    modalities = with_supported_labels(modalities, recipe.label_neighbours, reporter)
+    engine = Engine.start(fabric, network, team)
+    modalities = engine.first(partial(with_supported_labels, modalities, recipe.label_neighbours, reporter))
     data = StageData.split(modalities, graph, recipe.validation, recipe.seed, pairing)
-    engine = Engine.start(fabric, network)
     state = StageState()
     if resume is not None and resume.stage == TRAIN:
         data = resumed(data, resume)
@@ -329,7 +332,7 @@ def _begin(
     pretrained: PretrainedStore | None,
 ) -> tuple[StageData, StageState]:
     """Return what the second stage begins with: what is kept, or what pretraining and balancing make."""
-    kept = pretrained.load() if pretrained is not None else None
+    kept = engine.first(lambda: pretrained.load() if pretrained is not None else None)
     if kept is not None:
         engine.network.load_state_dict(unflatten("network", kept.tensors))
         return resumed(data, kept), StageState(**kept.state).next_stage()
@@ -344,10 +347,11 @@ def _begin(
             stage.restore(resume)
         stage.run(reporter, on_step)
         state = stage.state.next_stage()
-        data = _balanced(engine.network, data, recipe.balancing, recipe.seed, reporter, state)
+        balanced = partial(_balanced, engine.network, data, recipe.balancing, recipe.seed, reporter, state)
+        data = data.weighted(*engine.first(lambda: balanced().weights()))
         if not aligned and all((cells.weight == 1).all() for cells in data.modalities.values()):
             engine.network.load_state_dict(fresh)
-    if pretrained is not None:
+    if pretrained is not None and engine.rank == 0:
         pretrained.keep(engine.network, data, state)
     return data, state
 

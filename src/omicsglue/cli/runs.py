@@ -183,7 +183,10 @@ def integrate(
     device: Annotated[
         str | None, typer.Option(metavar="auto|cpu|cuda", help="Where to train. [default: auto]")
     ] = None,
-    devices: Annotated[int | None, typer.Option(metavar="N", help="Number of devices. [default: 1]")] = None,
+    devices: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Processes that train together, a device each. [default: 1]"),
+    ] = None,
     threads: Annotated[
         int | None, typer.Option(metavar="N", help="CPU threads of the training. [default: torch's]")
     ] = None,

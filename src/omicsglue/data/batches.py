@@ -222,7 +222,7 @@ class BatchLoader:
     edges
         Sampler of guidance-graph edges.
     batch_size
-        Cells of each modality in a minibatch.
+        Cells of each modality in a minibatch, or by name.
     positives
         Positive edges in a minibatch.
     pairing
@@ -235,12 +235,13 @@ class BatchLoader:
         rows: Mapping[str, Rows],
         edges: EdgeSampler,
         *,
-        batch_size: int,
+        batch_size: int | Mapping[str, int],
         positives: int,
         pairing: Pairing | None = None,
     ) -> None:
         self.data, self.edges, self.positives = data, edges, positives
-        self.streams = {name: CellStream(rows[name], batch_size, data[name].shuffle) for name in data}
+        sizes = dict.fromkeys(data, batch_size) if isinstance(batch_size, int) else batch_size
+        self.streams = {name: CellStream(rows[name], sizes[name], data[name].shuffle) for name in data}
         self.paired = None if pairing is None else PairedStreams(self.streams, pairing)
 
     def draw(self, rng: np.random.Generator) -> Batch:

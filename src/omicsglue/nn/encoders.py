@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from omicsglue.nn.layers import MLP, DiagonalNormal, Hidden, NormalHead
 from omicsglue.nn.randomness import Randomness
+from omicsglue.nn.ranks import Ranks
 
 
 class DataEncoder(nn.Module):
@@ -26,7 +27,7 @@ class DataEncoder(nn.Module):
         self.hidden = MLP(inputs, hidden, norm=True)
         self.head = NormalHead(self.hidden.outputs, dim)
 
-    def forward(self, x: Tensor, random: Randomness | None) -> DiagonalNormal:
+    def forward(self, x: Tensor, random: Randomness | None, ranks: Ranks | None = None) -> DiagonalNormal:
         """Map ``(n, inputs)`` to a normal over ``(n, D)``."""
-        normal: DiagonalNormal = self.head(self.hidden(x, random))
+        normal: DiagonalNormal = self.head(self.hidden(x, random, ranks))
         return normal

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import torch
@@ -13,6 +13,10 @@ from omicsglue.nn.compute import Compute, arrays
 from omicsglue.nn.encoders import DataEncoder
 from omicsglue.nn.layers import EPS, Draw
 from omicsglue.nn.randomness import Randomness, Seed
+from omicsglue.nn.ranks import Floats, Ranks, track
+
+T = TypeVar("T")
+Steps = Generator[Floats, Floats, T]  # hands over sums of this process, is given those of all
 
 
 class Encoded(NamedTuple):
@@ -23,7 +27,11 @@ class Encoded(NamedTuple):
 
 
 def encode_together(
-    encoders: Mapping[str, DataEncoder], inputs: Mapping[str, Tensor], random: Randomness, compute: Compute
+    encoders: Mapping[str, DataEncoder],
+    inputs: Mapping[str, Tensor],
+    random: Randomness,
+    compute: Compute,
+    ranks: Ranks | None = None,
 ) -> dict[str, Encoded]:
     """Encode a minibatch of every modality in training, each by a thread of its own.
 
@@ -37,10 +45,13 @@ def encode_together(
         Source of dropout and of the draws.
     compute
         Compiled kernels and threads.
+    ranks
+        Processes over whose cells batch norm is taken, as many in each; this one alone by default.
     """
-    passes = [_Pass(encoder, inputs[name], random) for name, encoder in encoders.items()]
+    number = 1 if ranks is None else ranks.number
+    passes = [_Pass(encoder, inputs[name], random, number) for name, encoder in encoders.items()]
     parameters = [parameter for each in passes for parameter in each.parameters]
-    out = _FusedEncoders.apply(passes, compute, *parameters)  # type: ignore[no-untyped-call]  # torch leaves it so
+    out = _FusedEncoders.apply(passes, compute, ranks, *parameters)  # type: ignore[no-untyped-call]  # torch leaves it so
     return {
         name: Encoded(mean, Draw(value, divergence))
         for name, (mean, value, divergence) in zip(encoders, zip(*[iter(out)] * 3, strict=True), strict=True)
@@ -48,56 +59,55 @@ def encode_together(
 
 
 class _Layer:
-    """One hidden layer in one pass: linear, leaky ReLU, batch norm, dropout."""
+    """One hidden layer in one pass: linear, leaky ReLU, batch norm, dropout.
 
-    def __init__(self, linear: nn.Linear, norm: nn.BatchNorm1d, rate: float, seed: Seed) -> None:
-        self.linear, self.norm, self.rate, self.seed = linear, norm, rate, seed
+    Both ways stop once, to hand over sums of this process's cells and be given those of all ``number``.
+    """
+
+    def __init__(self, linear: nn.Linear, norm: nn.BatchNorm1d, rate: float, seed: Seed, number: int) -> None:
+        self.linear, self.norm, self.rate, self.seed, self.number = linear, norm, rate, seed, number
         self.parameters = [linear.weight, linear.bias, norm.weight, norm.bias]
 
-    def forward(self, x: Tensor, kernels: Any) -> Tensor:
+    def forward(self, x: Tensor, kernels: Any) -> Steps[Tensor]:
         self.x = x
         self.a = (x @ self.linear.weight.T).numpy()
         self.normed, out = np.empty_like(self.a), torch.empty(self.a.shape)
-        self.moments = np.zeros((3, self.a.shape[1]), dtype=np.float32)
+        width = self.a.shape[1]
+        moments, self.inverse = np.zeros((2, width), dtype=np.float32), np.empty(width, dtype=np.float32)
         bias, gamma, beta = arrays(*self.parameters[1:])
+        kernels.hidden_moments(self.a, bias, moments)
+        moments = yield moments
         kernels.hidden_forward(
-            self.a, bias, gamma, beta, np.float32(self.norm.eps), self.rate, *self.seed,
-            self.normed, self.moments, out.numpy(),
+            self.a, moments, gamma, beta, np.float32(self.norm.eps), self.rate, *self.seed,
+            self.inverse, self.normed, out.numpy(),
         )  # fmt: skip
-        self._track(len(x))
+        track(self.norm, torch.from_numpy(moments), len(x) * self.number)
         return out
 
-    def backward(self, to_out: Tensor, kernels: Any, *, first: bool) -> tuple[Tensor, list[Tensor]]:
+    def backward(self, to_out: Tensor, kernels: Any, *, first: bool) -> Steps[tuple[Tensor, list[Tensor]]]:
         """Return the gradients with respect to the input (none for the first layer) and the parameters."""
-        to_a, sums = np.empty_like(self.a), np.zeros((3, self.a.shape[1]), dtype=np.float32)
+        width = self.a.shape[1]
+        to_a, sums = np.empty_like(self.a), np.zeros((2, width), dtype=np.float32)
+        to_bias = np.zeros(width, dtype=np.float32)
         (gamma,) = arrays(self.norm.weight)
-        kernels.hidden_backward(
-            to_out.numpy(), self.a, self.normed, gamma, self.moments[2], self.rate, *self.seed, to_a, sums
-        )
+        kernels.hidden_sums(to_out.numpy(), self.normed, self.rate, *self.seed, to_a, sums)
+        total = yield sums
+        cells = len(self.a) * self.number
+        kernels.hidden_backward(self.a, self.normed, gamma, self.inverse, total, cells, to_a, to_bias)
         down = torch.from_numpy(to_a)
-        to_bias, to_gamma, to_beta = torch.from_numpy(sums)
+        to_gamma, to_beta = torch.from_numpy(sums)
         to_x = down.new_empty(0) if first else down @ self.linear.weight
-        return to_x, [down.T @ self.x, to_bias, to_gamma, to_beta]
-
-    def _track(self, cells: int) -> None:
-        """Bring the running statistics up to date, as torch does."""
-        mean, var, momentum = self.norm.running_mean, self.norm.running_var, self.norm.momentum
-        if mean is None or var is None or momentum is None or self.norm.num_batches_tracked is None:
-            return
-        seen = torch.from_numpy(self.moments)
-        mean.lerp_(seen[0], momentum)
-        var.lerp_(seen[1] * (cells / (cells - 1)), momentum)
-        self.norm.num_batches_tracked += 1
+        return to_x, [down.T @ self.x, torch.from_numpy(to_bias), to_gamma, to_beta]
 
 
 class _Pass:
     """One encoder's way through a minibatch, forward and back."""
 
-    def __init__(self, encoder: DataEncoder, inputs: Tensor, random: Randomness) -> None:
+    def __init__(self, encoder: DataEncoder, inputs: Tensor, random: Randomness, number: int) -> None:
         hidden = encoder.hidden
         norms = cast(nn.ModuleList, hidden.norm)
         self.layers = [
-            _Layer(cast(nn.Linear, linear), cast(nn.BatchNorm1d, norm), hidden.rate, random.seed())
+            _Layer(cast(nn.Linear, linear), cast(nn.BatchNorm1d, norm), hidden.rate, random.seed(), number)
             for linear, norm in zip(hidden.linear, norms, strict=True)
         ]
         self.inputs, self.seed = inputs, random.seed()
@@ -105,11 +115,11 @@ class _Pass:
         self.heads = [head.loc.weight, head.loc.bias, head.std.weight, head.std.bias]
         self.parameters = [p for layer in self.layers for p in layer.parameters] + self.heads
 
-    def forward(self, kernels: Any) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, kernels: Any) -> Steps[tuple[Tensor, Tensor, Tensor]]:
         """Return means, draws and divergences."""
         x = self.inputs
         for layer in self.layers:
-            x = layer.forward(x, kernels)
+            x = yield from layer.forward(x, kernels)
         loc, loc_bias, std, std_bias = (p.detach() for p in self.heads)
         self.x, self.weight = x, torch.cat([loc, std])
         self.normal = torch.addmm(torch.cat([loc_bias, std_bias]), x, self.weight.T).numpy()
@@ -123,7 +133,7 @@ class _Pass:
 
     def backward(
         self, kernels: Any, to_mean: Tensor, to_value: Tensor, to_divergence: Tensor
-    ) -> list[Tensor]:
+    ) -> Steps[list[Tensor]]:
         """Return the gradients with respect to the parameters, in their order."""
         down = np.empty_like(self.normal)
         up = arrays(to_value.contiguous(), to_divergence.contiguous())
@@ -135,21 +145,59 @@ class _Pass:
         found = [to_weight[:dim], to_bias[:dim], to_weight[dim:], to_bias[dim:]]
         to_x = normal @ self.weight
         for layer in reversed(self.layers):
-            to_x, gradients = layer.backward(to_x, kernels, first=layer is self.layers[0])
+            to_x, gradients = yield from layer.backward(to_x, kernels, first=layer is self.layers[0])
             found = gradients + found
         return found
 
 
+def _finished(steps: list[Steps[T]], compute: Compute, ask: Callable[[Floats], Floats] | None) -> list[T]:
+    """Return what the steps of all modalities come to, each by a thread of its own.
+
+    With other processes they go side by side, so that all that is asked of these at a time is asked at once.
+    """
+    if ask is None:
+        return compute.each(_by_itself, steps)
+    answers: list[Floats | None] = [None] * len(steps)
+    while True:
+        found = compute.each(_further, list(zip(steps, answers, strict=True)))
+        done = [each.value for each in found if isinstance(each, StopIteration)]
+        if done:
+            return done
+        sums = [each for each in found if isinstance(each, np.ndarray)]
+        told = ask(np.concatenate(sums, axis=1))
+        answers = list(np.split(told, np.cumsum([each.shape[1] for each in sums])[:-1], axis=1))
+
+
+def _by_itself(steps: Steps[T]) -> T:
+    found = _further((steps, None))
+    while not isinstance(found, StopIteration):
+        found = _further((steps, found))
+    return cast(T, found.value)
+
+
+def _further(item: tuple[Steps[T], Floats | None]) -> Floats | StopIteration:
+    """Go on to the next sums, or to the end."""
+    steps, answer = item
+    try:
+        return next(steps) if answer is None else steps.send(np.ascontiguousarray(answer))
+    except StopIteration as end:
+        return end
+
+
 class _FusedEncoders(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, passes: list[_Pass], compute: Compute, *parameters: Tensor) -> tuple[Tensor, ...]:
-        ctx.passes, ctx.compute = passes, compute
-        out = compute.each(lambda each: each.forward(compute.kernels), passes)
+    def forward(
+        ctx: Any, passes: list[_Pass], compute: Compute, ranks: Ranks | None, *parameters: Tensor
+    ) -> tuple[Tensor, ...]:
+        ctx.passes, ctx.compute, ctx.ranks = passes, compute, ranks
+        steps = [each.forward(compute.kernels) for each in passes]
+        out = _finished(steps, compute, None if ranks is None else ranks.moments)
         return tuple(tensor for part in out for tensor in part)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor | None, ...]:
         kernels = ctx.compute.kernels
-        ups = list(zip(ctx.passes, zip(*[iter(grad_outputs)] * 3, strict=True), strict=True))
-        out = ctx.compute.each(lambda item: item[0].backward(kernels, *item[1]), ups)
-        return None, None, *(gradient for part in out for gradient in part)
+        ups = zip(*[iter(grad_outputs)] * 3, strict=True)
+        steps = [each.backward(kernels, *up) for each, up in zip(ctx.passes, ups, strict=True)]
+        out = _finished(steps, ctx.compute, None if ctx.ranks is None else ctx.ranks.total)
+        return None, None, None, *(gradient for part in out for gradient in part)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from omicsglue.nn.compute import Compute, arrays
 from omicsglue.nn.randomness import Randomness, Seed
+from omicsglue.nn.ranks import Ranks, joint_norm
 
 EPS = 1e-7
 
@@ -137,11 +138,12 @@ class MLP(nn.Module):
         self.norm = nn.ModuleList(nn.BatchNorm1d(width) for _ in range(depth)) if norm else None
         self.outputs = sizes[-1]
 
-    def forward(self, x: Tensor, random: Randomness | None) -> Tensor:
-        """Map ``(n, inputs)`` to ``(n, width)``."""
+    def forward(self, x: Tensor, random: Randomness | None, ranks: Ranks | None = None) -> Tensor:
+        """Map ``(n, inputs)`` to ``(n, width)``; in training, batch norm is over the cells of all ranks."""
         for i, linear in enumerate(self.linear):
             x = functional.leaky_relu(linear(x), 0.2)
             if self.norm is not None:
-                x = self.norm[i](x)
+                norm = cast(nn.BatchNorm1d, self.norm[i])
+                x = joint_norm(x, norm, ranks) if ranks is not None and self.training else norm(x)
             x = dropout(x, self.rate, random)
         return x

@@ -19,6 +19,7 @@ from omicsglue.nn.graph_encoder import GraphEncoder, edge_logits
 from omicsglue.nn.layers import Draw
 from omicsglue.nn.pairs import NO_PAIRS, Paired, PairOutput, reconstruct_pairs
 from omicsglue.nn.randomness import Randomness
+from omicsglue.nn.ranks import Everyone, Ranks, meet
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,18 @@ class Conduct:
         Compiled kernels, where they serve.
     paired
         Which reconstructions of joint cells to compute, where the batch names some.
+    ranks
+        Processes that train together; in training the pass is then one over the cells of all of them.
+    shared
+        Source of what is drawn alike in all processes: the feature embeddings; ``random`` by default.
     """
 
     random: Randomness | None = None
     noise: float = 0.0
     compute: Compute | None = None
     paired: Paired = NO_PAIRS
+    ranks: Ranks | None = None
+    shared: Randomness | None = None
 
 
 class NetworkOutput(NamedTuple):
@@ -93,6 +100,8 @@ class NetworkOutput(NamedTuple):
         Log-odds of the batch for each modality whose batches are aligned, ``(B, batches)``.
     pairs
         Reconstructions of joint cells; ``None`` where the batch names none.
+    everyone
+        What other processes that train together hold; ``None`` where there are none.
     """
 
     u: dict[str, Draw]
@@ -105,6 +114,7 @@ class NetworkOutput(NamedTuple):
     compute: Compute | None = None
     batch_logits: dict[str, Tensor] | None = None
     pairs: PairOutput | None = None
+    everyone: Everyone | None = None
 
 
 class Network(nn.Module):
@@ -186,7 +196,7 @@ class Network(nn.Module):
             The same of the discriminators of batches.
         """
         random, compute = conduct.random, conduct.compute
-        v = self.graph.draw(random, compute)
+        v = self.graph.draw(conduct.shared or random, compute)
         encoded = self._encode({name: cells.inputs for name, cells in batch.cells.items()}, conduct)
         u = {name: each.draw for name, each in encoded.items()}
         features = self.features(v.value)
@@ -200,38 +210,47 @@ class Network(nn.Module):
             values = {name: draw.value for name, draw in u.items()}
             pairs = reconstruct_pairs(decoders, values, features, batch, conduct.paired, compute)
         edges = batch.edges
-        means = torch.cat([each.mean for each in encoded.values()])
+        mean_of = {name: each.mean for name, each in encoded.items()}
+        everyone = None if conduct.ranks is None else meet(mean_of, batch, conduct.ranks)
+        means = torch.cat(list(mean_of.values()))
         return NetworkOutput(
             u=u,
-            means={name: each.mean for name, each in encoded.items()},
+            means=mean_of,
             v=v,
             nll=nll,
             edge_logits=edge_logits(v.value, edges.source, edges.target, edges.sign, compute),
-            modality_logits=self._discriminate(reverse_gradient(means, reversal), conduct, batch),
+            modality_logits=self._discriminate(reverse_gradient(means, reversal), conduct, batch, everyone),
             label_logits=self.classifier(means) if self.classifier is not None else None,
             compute=compute,
             batch_logits={
                 name: judge(
-                    _noisy(reverse_gradient(encoded[name].mean, batch_reversal), conduct), random, compute
+                    _noisy(reverse_gradient(mean_of[name], batch_reversal), conduct, everyone, [name]),
+                    random,
+                    compute,
                 )
                 for name, judge in self.batch_discriminators.items()
             },
             pairs=pairs,
+            everyone=everyone,
         )
 
     def _encode(self, inputs: Mapping[str, Tensor], conduct: Conduct) -> dict[str, Encoded]:
         encoders = {name: cast(DataEncoder, self.encoders[name]) for name in inputs}
         if self.training and conduct.random is not None and conduct.compute is not None:
-            return encode_together(encoders, inputs, conduct.random, conduct.compute)
-        normals = {name: encoder(inputs[name], conduct.random) for name, encoder in encoders.items()}
+            return encode_together(encoders, inputs, conduct.random, conduct.compute, conduct.ranks)
+        normals = {
+            name: encoder(inputs[name], conduct.random, conduct.ranks) for name, encoder in encoders.items()
+        }
         return {name: Encoded(normal.mean, normal.draw(conduct.random)) for name, normal in normals.items()}
 
     def _reconstruct(self, name: str, u: Tensor, v: Tensor, batch: Batch, compute: Compute | None) -> Tensor:
         cells, decoder = batch.cells[name], cast(DataDecoder, self.decoders[name])
         return decoder.nll(u, v, cells, torch.full_like(cells.library, 1 / len(u)), compute)
 
-    def _discriminate(self, u: Tensor, conduct: Conduct, batch: Batch) -> Tensor:
-        u = _noisy(u, conduct)
+    def _discriminate(
+        self, u: Tensor, conduct: Conduct, batch: Batch, everyone: Everyone | None = None
+    ) -> Tensor:
+        u = _noisy(u, conduct, everyone, list(batch.cells))
         if self.shares_batches:
             of = [self.get_buffer(f"shared_{name}")[cells.batch] for name, cells in batch.cells.items()]
             u = torch.cat([u, torch.cat(of).to(u.dtype)], dim=1)
@@ -239,9 +258,9 @@ class Network(nn.Module):
         return out
 
 
-def _noisy(u: Tensor, conduct: Conduct) -> Tensor:
-    """Return embeddings with noise in units of their spread, where the pass is to have some."""
+def _noisy(u: Tensor, conduct: Conduct, everyone: Everyone | None, names: list[str]) -> Tensor:
+    """Return embeddings of modalities with noise in units of their spread, where the pass is to have some."""
     if conduct.random is None or conduct.noise <= 0:
         return u
-    spread = u.detach().std(0) * conduct.noise
-    return u + conduct.random.normal(u) * spread
+    spread = u.detach().std(0) if everyone is None else everyone.spread(names)
+    return u + conduct.random.normal(u) * (spread * conduct.noise)

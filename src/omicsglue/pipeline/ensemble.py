@@ -48,15 +48,17 @@ def train_ensemble(
         model.train(checkpoints=checkpoints, reporter=reporter, **settings)
         return [model]
     from omicsglue.recipe import PretrainedStore
+    from omicsglue.training.team import together
 
     pretrained = PretrainedStore(_within(checkpoints, "pretrained"))
     trained: list[GLUE] = []
-    for number in range(members):
-        reporter.message(f"member {number + 1} of {members}")
-        member = model.member(number) if number else model
-        place = _within(checkpoints, f"member-{number}") if number else checkpoints
-        member.train(checkpoints=place, reporter=reporter, pretrained=pretrained, **settings)
-        trained.append(member)
+    with together(settings.get("device", "auto"), settings.get("devices", 1), settings.get("threads")):
+        for number in range(members):
+            reporter.message(f"member {number + 1} of {members}")
+            member = model.member(number) if number else model
+            place = _within(checkpoints, f"member-{number}") if number else checkpoints
+            member.train(checkpoints=place, reporter=reporter, pretrained=pretrained, **settings)
+            trained.append(member)
     return trained
 
 

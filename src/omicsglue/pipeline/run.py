@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,6 +120,7 @@ def integrate(
         Of what can be lived with; kept in ``run.json`` too.
     """
     resolved = IntegrateOptions.from_values(options)
+    _follow_another(resolved)
     given = _given(modalities)
     check_guidance(annotation, graph, resolved)
     folder = RunFolder(out) if out is not None else None
@@ -304,6 +306,14 @@ class _Job:
             "peak_memory_bytes": peak_memory(),
             "status": status,
         }
+
+
+def _follow_another(options: IntegrateOptions) -> None:
+    """Where a launcher has started this process to train with another one, do so and end the process."""
+    if {"TORCHELASTIC_RUN_ID", "SLURM_PROCID"} & set(os.environ):
+        from omicsglue.worker import leave_if_led
+
+        leave_if_led(options.device, options.devices)
 
 
 def _given(modalities: Mapping[str, AnnData | str | Path] | MuData) -> dict[str, AnnData | str | Path]:

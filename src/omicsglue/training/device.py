@@ -11,15 +11,34 @@ from lightning_fabric import Fabric
 from omicsglue.errors import OptionError
 
 DEVICES = ("auto", "cpu", "cuda")
+MOST_PROCESSES = 256  # on one machine
 
 
 def make_fabric(device: str = "auto", devices: int = 1) -> Fabric:
-    """Return lightning-fabric's handle on a device.
+    """Return lightning-fabric's handle on one device, after a look whether there are so many.
 
     Raises
     ------
     OptionError
         If the device is unknown or not there.
+    """
+    return Fabric(accelerator=accelerator_of(device, devices), devices=1)
+
+
+def accelerator_of(device: str, devices: int = 1) -> str:
+    """Return the kind of devices that training uses, ``"cpu"`` or ``"cuda"``, and check that they exist.
+
+    Parameters
+    ----------
+    device
+        ``"auto"``, ``"cpu"`` or ``"cuda"``.
+    devices
+        How many of them on this machine; of CPUs, how many processes.
+
+    Raises
+    ------
+    OptionError
+        If the device is unknown or there are not so many.
     """
     if device not in DEVICES:
         raise OptionError(
@@ -31,12 +50,20 @@ def make_fabric(device: str = "auto", devices: int = 1) -> Fabric:
             where="--device",
             remedy="use --device cpu, or install a torch build with CUDA on a machine that has a GPU",
         )
-    if devices != 1:
-        raise OptionError(
-            f"devices is {devices}", where="--devices", remedy="one device is supported at present: use 1"
-        )
+    if devices < 1:
+        raise OptionError(f"devices is {devices}", where="--devices", remedy="give 1 or more")
     accelerator = "cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu"
-    return Fabric(accelerator=accelerator, devices=devices)
+    there = torch.cuda.device_count() if accelerator == "cuda" else MOST_PROCESSES
+    if devices > there:
+        raise OptionError(
+            f"devices is {devices}, but "
+            + (
+                f"there are {there} GPUs here" if accelerator == "cuda" else f"at most {there} can be started"
+            ),
+            where="--devices",
+            remedy=f"give at most {there}, or start processes on several machines with torchrun",
+        )
+    return accelerator
 
 
 @contextmanager

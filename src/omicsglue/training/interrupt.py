@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omicsglue.training.checkpoint import save_checkpoint
-from omicsglue.training.signals import Signals
+from omicsglue.training.signals import Interrupted, Signals
 
 if TYPE_CHECKING:
     from omicsglue.training.loop import Stage
@@ -48,6 +48,16 @@ class CheckpointKeeper:
     last: float = field(default_factory=time.monotonic)
     took: float = 0.0
 
+    def answers(self) -> tuple[bool, bool, bool]:
+        """Return whether a checkpoint is due by the clock, whether to stop, and whether checkpoints are kept.
+
+        Of processes that train together the first one keeps them, and all do the same after the same step.
+        """
+        keeps = self.folder is not None
+        wait = max(60 * self.minutes, self.took * WORK_PER_SAVING)
+        late = keeps and time.monotonic() - self.last >= wait
+        return late, self.signals.asked, keeps
+
     def __call__(self, stage: Stage) -> None:
         """Do what is due after a step.
 
@@ -56,22 +66,28 @@ class CheckpointKeeper:
         Interrupted
             If the run has been asked to stop; its state has been saved then.
         """
+        team = getattr(stage, "team", None)
         self.signals.patient = True
-        if self.folder is not None and (self._due(stage) or stage.state.finished or self.signals.asked):
-            if self.guard is not None:
-                self.guard()
-            began = time.monotonic()
-            save_checkpoint(self.folder, replace(stage.checkpoint(), run=self.run))
-            self.last = time.monotonic()
-            self.took = self.last - began
+        late, asked, keeps = self.answers() if team is None else team.agreed
+        due = late if self.minutes else stage.state.epoch_steps == 0
+        if keeps and (due or stage.state.finished or asked):
+            self._save(stage)
+            if team is not None:
+                team.wait()
         self.signals.patient = not stage.state.finished
-        self.signals.heed()
+        if asked:
+            raise Interrupted
 
     def stopping(self) -> bool:
         """Whether the run has been asked to stop, so that long work had better be left for later."""
         return self.signals.asked
 
-    def _due(self, stage: Stage) -> bool:
-        if not self.minutes:
-            return stage.state.epoch_steps == 0
-        return time.monotonic() - self.last >= max(60 * self.minutes, self.took * WORK_PER_SAVING)
+    def _save(self, stage: Stage) -> None:
+        if self.folder is not None and self.guard is not None:
+            self.guard()
+        began = time.monotonic()
+        checkpoint = stage.checkpoint()
+        if self.folder is not None:
+            save_checkpoint(self.folder, replace(checkpoint, run=self.run))
+        self.last = time.monotonic()
+        self.took = self.last - began

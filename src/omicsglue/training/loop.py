@@ -6,12 +6,13 @@ whole state can be written and read back, so that a resumed run equals an uninte
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -38,6 +39,7 @@ from omicsglue.training.optimiser import CompiledStep, make_optimizer
 from omicsglue.training.progress import Reporter
 from omicsglue.training.rate import Pace
 from omicsglue.training.recovery import FACTOR, NotFiniteError, Recovery, place
+from omicsglue.training.shares import Seeds, collected, part_of, share_of_cells
 from omicsglue.training.state import Engine, Row, StageData, StageState
 from omicsglue.training.stopping import Plateau
 
@@ -52,6 +54,14 @@ class _Ahead(NamedTuple):
     take: Callable[[], Batch]
     order: Mapping[str, Rows]
     rng: Mapping[str, Any]
+
+
+@runtime_checkable
+class Asked(Protocol):
+    """What is called between steps and does the same in all processes that train together."""
+
+    def answers(self) -> tuple[bool, ...]:
+        """Return what is to be agreed upon."""
 
 
 class Stage:
@@ -85,20 +95,22 @@ class Stage:
     ) -> None:
         self.name, self.order, self.config, self.data = name, order, config, data
         self.fabric, self.network, self.module = engine.fabric, engine.network, engine.module
+        self.engine, self.team = engine, engine.team
         self.optimizer = make_optimizer(self.network, config)
         self._take_step = cast(Any, self.fabric.setup_optimizers(self.optimizer)).step
         self.average = WeightAverage(self.network, config.ema)
-        self.rng = np.random.default_rng([seed, 2, order])
-        self.generator = torch.Generator(self.fabric.device).manual_seed(seed * 1000 + order)
+        self.seeds = Seeds.of(engine, seed, order)
+        self.rng, self.generator = self.seeds.rng, self.seeds.generator
         self.compute: Compute | None = None
         self.compiled_step: CompiledStep | None = None
         self.ahead: _Ahead | None = None
         sampler = EdgeSampler(data.graph, negatives=config.negatives)
+        rows, size = share_of_cells(engine, data, config.batch_size)
         self.loader = BatchLoader(
             data.modalities,
-            {name: split.train for name, split in data.splits.items()},
+            rows,
             sampler,
-            batch_size=config.batch_size,
+            batch_size=size,
             positives=min(math.ceil(len(sampler) * config.graph_share), config.most_positives),
             pairing=data.pairing,
         )
@@ -115,7 +127,7 @@ class Stage:
     def epoch_length(self) -> int:
         """Steps in which the largest modality is passed over once."""
         cells = max(len(split.train) for split in self.data.splits.values())
-        return max(math.ceil(cells / self.config.batch_size), 1)
+        return max(math.ceil(cells / (self.config.batch_size * self.engine.number)), 1)
 
     @property
     def epochs(self) -> int:
@@ -145,7 +157,9 @@ class Stage:
             If training went back to a good state.
         """
         reporter.stage(self.name, self.epochs, self.state.epoch)
-        self.stopping = getattr(on_step, "stopping", bool)
+        self.stopping = getattr(on_step, "stopping", bool) if self.team is None else bool
+        if self.team is not None and isinstance(on_step, Asked):
+            self.team.question = on_step.answers
         self.module.train()
         with computing(self.fabric.device, compiled=self.config.compiled) as self.compute:
             if self.compute is not None:
@@ -186,8 +200,10 @@ class Stage:
         self.optimizer.zero_grad()
         self._draw_ahead()
         self.fabric.backward(breakdown.total)
-        self._update()
         values = breakdown.values()
+        if self.team is not None:
+            values = self.team.average(list(self.network.parameters()), values)
+        self._update()
         self.sums = values if self.sums is None else self.sums + values
         self.names = breakdown.names
         self.state.step += 1
@@ -215,9 +231,11 @@ class Stage:
             self.average.update()
 
     def _conduct(self) -> Conduct:
-        return Conduct(
-            Randomness(self.generator, self.compute), self.noise_level(), self.compute, self._paired()
-        )
+        random = Randomness(self.generator, self.compute)
+        if self.team is None:
+            return Conduct(random, self.noise_level(), self.compute, self._paired())
+        shared = Randomness(self.seeds.shared, self.compute)
+        return Conduct(random, self.noise_level(), self.compute, self._paired(), self.team.ranks, shared)
 
     def _paired(self) -> Paired:
         weights = self.config.weights
@@ -293,7 +311,7 @@ class Stage:
         """
         self.average.swap()
         self.module.eval()
-        names: list[str] = []
+        names: list[str] = self.names
         sums, total = None, 0
         for drawn in self._validation_batches():
             if self.stopping():
@@ -311,6 +329,8 @@ class Stage:
             total, names = total + cells, breakdown.names
         self.module.train()
         self.average.swap()
+        if self.team is not None:
+            sums, total = self.team.added(sums, total, len(names))
         if sums is None or self.stopping():
             return None
         return dict(zip(names, (sums / total).tolist(), strict=True))
@@ -319,17 +339,24 @@ class Stage:
         """Yield the held-out cells of all modalities in step, in as few batches as fit."""
         held = {name: split.validation for name, split in self.data.splits.items()}
         pairing = self.data.pairing
-        for rows in blocks_in_step(held, VALIDATION_BLOCK, pairing):
+        blocks = blocks_in_step(held, VALIDATION_BLOCK, pairing)
+        for rows in itertools.islice(blocks, self.engine.rank, None, self.engine.number):
             yield batch_of(self.data.modalities, rows, self.validation_edges, pairing)
 
     def checkpoint(self) -> Checkpoint:
-        """Return the whole state of the stage, with the latest good state where that is another."""
+        """Return the whole state of the stage, with the latest good state where that is another.
+
+        Of processes that train together, the first one's holds the place of each in the data, and not the
+        good states, which each keeps for itself.
+        """
         now, step = self.snapshot(), self.state.step
+        if self.team is not None:
+            return collected(self.team, now)
         tensors = {**now.tensors, **self.recovery.tensors(step)}
         return replace(now, tensors=tensors, state={**now.state, **self.recovery.state(step)})
 
     def snapshot(self) -> Checkpoint:
-        """Return the state of the stage as it is."""
+        """Return the state of the stage as it is; of processes that train together, this one's."""
         order, rng = self.loader.state(), self.rng.bit_generator.state
         if self.ahead is not None:
             order, rng = dict(self.ahead.order), dict(self.ahead.rng)
@@ -349,12 +376,16 @@ class Stage:
             "plateau": self.plateau.state(),
             "average_steps": self.average.steps,
         }
+        if self.team is not None:
+            tensors["shared"] = self.seeds.shared.get_state()
         return Checkpoint(self.order, self.name, self.state.step, tensors, state)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint of this stage."""
-        self.recovery.restore(checkpoint)
-        self.put_back(checkpoint)
+        tensors, rng = part_of(checkpoint, self.engine)
+        own = replace(checkpoint, tensors=tensors, state={**checkpoint.state, "rng": rng})
+        self.recovery.restore(own)
+        self.put_back(own)
 
     def put_back(self, checkpoint: Checkpoint) -> None:
         """Put the stage into a state in which it was; the tensors given become part of it."""
@@ -373,6 +404,8 @@ class Stage:
         if self.sums is not None:
             self.sums = self.sums.to(self.fabric.device)
         self.names = list(state["names"])
+        if self.team is not None:
+            self.seeds.shared.set_state(tensors["shared"])
         self.rng.bit_generator.state = state["rng"]
         self.plateau.restore(state["plateau"])
         counters = {**state["counters"], "history": list(state["counters"]["history"])}

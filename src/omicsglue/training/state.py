@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,9 @@ from omicsglue.data.modality import ModalityData
 from omicsglue.data.pairing import Pairing
 from omicsglue.graph.guidance import GuidanceGraph
 from omicsglue.nn.network import Network
+from omicsglue.training.team import Team
 
+T = TypeVar("T")
 Row = dict[str, float | int | str]
 Weights = Mapping[str, npt.NDArray[np.float32]]
 
@@ -32,16 +35,39 @@ class Engine:
         The network itself.
     module
         The network as fabric runs it.
+    team
+        Processes that train together; ``None`` where there is one.
     """
 
     fabric: Fabric
     network: Network
     module: nn.Module
+    team: Team | None = None
 
     @classmethod
-    def start(cls, fabric: Fabric, network: Network) -> Engine:
-        """Move a network to fabric's device, in place, and wrap it."""
+    def start(cls, fabric: Fabric, network: Network, team: Team | None = None) -> Engine:
+        """Move a network to fabric's device, in place, and wrap it.
+
+        Where processes train together it is not wrapped: they exchange gradients by themselves
+        (``docs/decisions/0015-distributed-training.md``).
+        """
+        if team is not None:
+            return cls(fabric, network, network.to(fabric.device), team)
         return cls(fabric, network, fabric.setup_module(network))
+
+    def first(self, make: Callable[[], T]) -> T:
+        """Return what the first process makes, in all that train together."""
+        return make() if self.team is None else self.team.first(make)
+
+    @property
+    def rank(self) -> int:
+        """Which process this is, from 0."""
+        return 0 if self.team is None else self.team.rank
+
+    @property
+    def number(self) -> int:
+        """How many processes train together."""
+        return 1 if self.team is None else self.team.number
 
 
 @dataclass
@@ -133,6 +159,12 @@ class StageData:
             for name, data in self.modalities.items()
         }
         return replace(self, modalities=modalities)
+
+    def weights(self) -> tuple[Weights, Weights]:
+        """Return the balancing weights of modalities, and those of batches where there are any."""
+        of_batches = {name: cells.batch_weight for name, cells in self.modalities.items()}
+        present = {name: weight for name, weight in of_batches.items() if weight is not None}
+        return {name: cells.weight for name, cells in self.modalities.items()}, present
 
     @property
     def has_validation(self) -> bool:

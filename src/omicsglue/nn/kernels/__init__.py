@@ -11,6 +11,8 @@ from omicsglue.nn.kernels.layers import (
     activate_backward,
     hidden_backward,
     hidden_forward,
+    hidden_moments,
+    hidden_sums,
     normal_draw,
     normal_gradient,
 )
@@ -29,6 +31,8 @@ __all__ = [
     "hashed",
     "hidden_backward",
     "hidden_forward",
+    "hidden_moments",
+    "hidden_sums",
     "keep",
     "log",
     "log1p",

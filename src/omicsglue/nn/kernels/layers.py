@@ -89,27 +89,13 @@ def _activate_backward(down: Any, a: Any, rate: float, first: Any, second: Any, 
 activate_backward = compiled(_activate_backward, fastmath=FAST)
 
 
-def _hidden_forward(
-    a: Any,
-    bias: Any,
-    gamma: Any,
-    beta: Any,
-    eps: Any,
-    rate: float,
-    first: Any,
-    second: Any,
-    normed: Any,
-    moments: Any,
-    out: Any,
-) -> None:
-    """Leaky ReLU of slope 0.2, batch norm and dropout of a layer's products ``a``, n x width.
+def _hidden_moments(a: Any, bias: Any, moments: Any) -> None:
+    """Leaky ReLU of slope 0.2 of a layer's products ``a``, n x width, which become what left it.
 
-    ``a`` becomes what left the leaky ReLU. Receives what left the norm before scale and shift, the means,
-    variances and inverse deviations of columns, and the layer's output.
+    Receives means and variances of columns.
     """
     n, width = a.shape
-    mean, var, inverse = moments[0], moments[1], moments[2]
-    limit, up = U(rate * 2.0**32), F(1 / (1 - rate))
+    mean, var = moments[0], moments[1]
     for i in range(n):
         for j in range(width):
             x = a[i, j] + bias[j]
@@ -123,6 +109,32 @@ def _hidden_forward(
             var[j] += x * x
     for j in range(width):
         var[j] /= F(n)
+
+
+hidden_moments = compiled(_hidden_moments, fastmath=FAST)
+
+
+def _hidden_forward(
+    a: Any,
+    moments: Any,
+    gamma: Any,
+    beta: Any,
+    eps: Any,
+    rate: float,
+    first: Any,
+    second: Any,
+    inverse: Any,
+    normed: Any,
+    out: Any,
+) -> None:
+    """Batch norm by given means and variances, and dropout, of what `hidden_moments` left.
+
+    Receives the inverse deviations, what left the norm before scale and shift, and the layer's output.
+    """
+    n, width = a.shape
+    mean, var = moments[0], moments[1]
+    limit, up = U(rate * 2.0**32), F(1 / (1 - rate))
+    for j in range(width):
         inverse[j] = F(1) / np.sqrt(var[j] + eps)
     for i in range(n):
         for j in range(width):
@@ -135,21 +147,12 @@ def _hidden_forward(
 hidden_forward = compiled(_hidden_forward, fastmath=FAST)
 
 
-def _hidden_backward(
-    to_out: Any,
-    a: Any,
-    normed: Any,
-    gamma: Any,
-    inverse: Any,
-    rate: float,
-    first: Any,
-    second: Any,
-    to_a: Any,
-    sums: Any,
+def _hidden_sums(
+    to_out: Any, normed: Any, rate: float, first: Any, second: Any, to_a: Any, sums: Any
 ) -> None:
-    """Receive the gradients of `hidden_forward` by the products, and by bias, scale and shift."""
-    n, width = a.shape
-    to_bias, to_gamma, to_beta = sums[0], sums[1], sums[2]
+    """Receive the gradient of `hidden_forward` by the output of the norm, and by scale and shift."""
+    n, width = to_out.shape
+    to_gamma, to_beta = sums[0], sums[1]
     limit, up = U(rate * 2.0**32), F(1 / (1 - rate))
     for i in range(n):
         for j in range(width):
@@ -158,9 +161,23 @@ def _hidden_backward(
             to_a[i, j] = g
             to_beta[j] += g
             to_gamma[j] += g * normed[i, j]
+
+
+hidden_sums = compiled(_hidden_sums, fastmath=FAST)
+
+
+def _hidden_backward(
+    a: Any, normed: Any, gamma: Any, inverse: Any, sums: Any, cells: int, to_a: Any, to_bias: Any
+) -> None:
+    """Turn the gradient that `hidden_sums` left into that by the products; receive that by the bias.
+
+    ``sums`` are those of `hidden_sums` over all the ``cells`` over which the norm was taken.
+    """
+    n, width = a.shape
+    to_gamma, to_beta = sums[0], sums[1]
     for i in range(n):
         for j in range(width):
-            g = to_a[i, j] - (to_beta[j] + normed[i, j] * to_gamma[j]) / F(n)
+            g = to_a[i, j] - (to_beta[j] + normed[i, j] * to_gamma[j]) / F(cells)
             g *= gamma[j] * inverse[j] * (F(1) if a[i, j] > F(0) else F(0.2))
             to_a[i, j] = g
             to_bias[j] += g
