@@ -127,6 +127,8 @@ def _top(variance: Floats, n_top: int) -> npt.NDArray[np.int64]:
     """Return columns that are most variable in most batches, and then by their median rank there."""
     ranks = np.argsort(np.argsort(-variance, axis=1), axis=1).astype(np.float32)
     among = (ranks < n_top).sum(axis=0)
+    chosen = among > 0  # the others have no rank, and come last
     ranks[ranks >= n_top] = np.nan
-    median = np.ma.median(np.ma.masked_invalid(ranks), axis=0).filled(np.nan)
+    median = np.full(ranks.shape[1], np.inf)
+    median[chosen] = np.nanmedian(ranks[:, chosen], axis=0)
     return np.lexsort((median, -among))[:n_top]
