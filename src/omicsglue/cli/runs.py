@@ -184,8 +184,7 @@ def integrate(
         str | None, typer.Option(metavar="auto|cpu|cuda", help="Where to train. [default: auto]")
     ] = None,
     devices: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Processes that train together, a device each. [default: 1]"),
+        int | None, typer.Option(metavar="N", help="Processes that train, a device each. [default: 1]")
     ] = None,
     threads: Annotated[
         int | None, typer.Option(metavar="N", help="CPU threads of the training. [default: torch's]")
