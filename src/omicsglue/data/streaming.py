@@ -114,7 +114,7 @@ class RowsOnDisk:
         self._reading: list[Future[None]] = []
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle where the matrix lies, not what it holds: other processes open it anew."""
+        """Tell other processes where the matrix lies, not what it holds: they open it anew."""
         return _at, (*location(self.matrix), self.columns, self.binary)
 
     def expect(self, rows: Rows) -> None:
@@ -209,5 +209,5 @@ class RowsOnDisk:
         return rows
 
 
-def _at(file: str, path: str, columns: Rows, binary: bool) -> RowsOnDisk:  # noqa: FBT001 - of a pickle
+def _at(file: str, path: str, columns: Rows, binary: bool) -> RowsOnDisk:  # noqa: FBT001 - by position
     return RowsOnDisk(reopened(file, path), columns, binary=binary)

@@ -56,6 +56,7 @@ def _load_the_rest(name: str, adata: AnnData, options: IntegrateOptions) -> None
     """Load what cannot stay on disk."""
     setup = options.setup(name)
     checks.check_shape(adata, where=name)
+    checks.check_likelihood(setup.likelihood, where=name)
     if setup.layer is not None:
         checks.check_key(adata, "layers", setup.layer, where=name)
     if not can_stay_on_disk(adata, setup, name):
