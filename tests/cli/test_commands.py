@@ -94,7 +94,7 @@ def test_json_logs_are_one_object_a_line(arguments: list[str], tmp_path: Path) -
         ("train", 2),
     ]
     stages = [each["stage"] for each in objects if each["event"] == "stage"]
-    assert stages == ["read", "prepare", "pretrain", "balance", "train", "write", "report"]
+    assert stages == ["read", "prepare", "pretrain", "balance", "train", "embed", "write", "report"]
     options = RunFolder.open(tmp_path / "RUN").record()["options"]
     assert options["max_epochs"] == 2  # the command line wins
     assert options["n_genes"] == 30  # the file counts
