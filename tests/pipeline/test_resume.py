@@ -289,7 +289,7 @@ def test_a_stop_that_a_library_swallowed_is_heeded_when_the_stage_ends(
 
 
 def test_a_validation_is_left_for_later_and_repeated(
-    folder: Path, run: Integration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SIGTERM in the middle of a validation, which takes minutes where there are many cells."""
     whole, blocks = loop.batch_of, []
