@@ -76,7 +76,7 @@ class Sources:
             now = _look(path)
             if now == self._looks[name]:
                 continue
-            if path.is_dir() or sha256_of(path) != digest:
+            if sha256_of(path) != digest:
                 raise _changed(name, path, "has changed")
             self._looks[name] = now  # touched, or put back
 
