@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,15 @@ def test_schedulers_that_kill_after_thirty_seconds_need_not() -> None:
     assert stopping.GRACE <= 27
 
 
+@pytest.fixture
+def foreground() -> Iterator[None]:
+    """Hear Ctrl-C, which shells let their background jobs ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("foreground")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_command_that_hears_ends_at_once(
     number: signal.Signals, capsys: pytest.CaptureFixture[str]
