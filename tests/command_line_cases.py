@@ -19,6 +19,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
+from disk_cases import CASES as DISK_CASES
 from metacell_cases import COMMAND_CASES as METACELL_CASES
 from methylation_cases import COMMAND_CASES as METHYLATION_CASES
 from omicsglue.cli.app import run
@@ -445,6 +446,9 @@ CASES = [
     CommandCase("seed below 0", lambda: command("--seed", "-1"), ("--seed", "-1")),
     CommandCase("no epochs", lambda: command("--max-epochs", "0"), ("--max-epochs", "0")),
     CommandCase("no threads", lambda: command("--threads", "0"), ("--threads", "0")),
+    CommandCase(
+        "unknown place of data", lambda: command("--backed", "disk"), ("--backed", "'disk'", "always")
+    ),
     CommandCase("unknown device", lambda: command("--device", "gpu"), ("--device", "'gpu'", "cuda")),
     CommandCase(
         "unknown pairing", lambda: command("--pairing", "barcode"), ("--pairing", "'barcode'", "obs_names")
@@ -492,6 +496,7 @@ CASES = [
     CommandCase("resumed with another input", resumed_with_other_cells, ("RUN", "the input rna")),
     CommandCase("resumed without run.json", resumed_without_record, ("RUN", "run.json", "--overwrite")),
     # other commands
+    *(CommandCase(*each) for each in DISK_CASES),
     CommandCase("scores of no run", lambda: ["score", "nothing"], ("nothing", "no such folder")),
     CommandCase(
         "report of a run that did not finish",
