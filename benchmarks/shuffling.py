@@ -4,7 +4,7 @@ r"""Measure what reading by blocks costs in quality: one JSON line a run.
 
 Simulated cells are sorted by type, the worst order that a file can have, and written to disk. They are
 integrated in memory, where every pass is a full shuffle, and from disk with buffers of a half, a quarter and
-an eighth of the cells (`--buffers 2,4,8`), in blocks of 256 consecutive cells. Scores are those of
+an eighth of the cells (`--buffers 2,4,8`), in blocks of 16 consecutive cells or more. Scores are those of
 `omicsglue score`: FOSCTTM of the true pairs, label accuracy, mixing; and the steps in a second.
 """
 
@@ -61,7 +61,7 @@ def sorted_by_type(folder: Path, cells: int, seed: int) -> dict[str, Path]:
 def run(files: dict[str, Path], parts: int, cells: int, seed: int, threads: int) -> Integration:
     """Integrate in memory (0 parts), or from disk with a buffer of a part of the cells."""
     buffer = streaming.BUFFER_CELLS
-    streaming.BUFFER_CELLS = max(cells // max(parts, 1), streaming.BLOCK)
+    streaming.BUFFER_CELLS = max(cells // max(parts, 1), streaming.FEWEST)
     try:
         return og.integrate(
             files,

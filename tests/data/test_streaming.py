@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 
 from omicsglue.data import streaming
 from omicsglue.data.batches import CellStream, slice_rows, split_cells
-from omicsglue.data.streaming import BLOCK, BlockShuffle, RowsOnDisk
+from omicsglue.data.streaming import BlockShuffle, RowsOnDisk
 from omicsglue.sparsefile import CsrWriter
 
+BLOCK = 256
 CELLS, FEATURES = 5 * BLOCK + 37, 40
 
 
@@ -44,6 +45,7 @@ def on_disk(folder: Path, kind: str, matrix: Any) -> Any:
 @pytest.fixture
 def small_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "BUFFER_CELLS", 2 * BLOCK)
+    monkeypatch.setattr(streaming, "BLOCKS", 2)
 
 
 @pytest.mark.parametrize("kind", ["hdf5", "zarr", "dense"])
@@ -183,11 +185,14 @@ def test_whole_blocks_are_held_out_of_cells_on_disk() -> None:
     np.testing.assert_array_equal(few.validation, same.validation)
 
 
-def test_the_buffer_of_deep_data_holds_fewer_cells(tmp_path: Path) -> None:
-    dense = sp.csr_matrix(np.ones((300, 30), dtype=np.float32))
+def test_the_buffer_of_deep_data_holds_fewer_cells_in_as_many_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = h5py.File(tmp_path / "deep.h5", "w")
-    ad.io.write_elem(file, "X", dense)
+    ad.io.write_elem(file, "X", sp.csr_matrix(np.ones((300, 30), dtype=np.float32)))
     matrix = sparse_dataset(file["X"])
     assert streaming.bytes_of_row(matrix) == 30 * 8
-    shuffle = RowsOnDisk(matrix, np.arange(30)).shuffle
-    assert shuffle.cells == streaming.BUFFER_CELLS
+    assert RowsOnDisk(matrix, np.arange(30)).shuffle == BlockShuffle(256, 128)
+    for bytes_, expected in ((8000, (62, 129)), (2500, (19, 131)), (500, (16, 32))):
+        monkeypatch.setattr(streaming, "BUFFER_BYTES", bytes_ * 30 * 8)
+        assert streaming.shuffle_of(matrix) == BlockShuffle(*expected)

@@ -66,7 +66,7 @@ def test_data_on_disk_and_in_memory_give_the_same_run(
 def test_a_run_on_more_than_one_buffer_is_resumed_bit_for_bit(
     files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streaming, "BLOCK", 16)
+    monkeypatch.setattr(streaming, "BLOCKS", 2)
     monkeypatch.setattr(streaming, "BUFFER_CELLS", 32)
     guide = annotation(files)
     settings: dict[str, Any] = {"annotation": guide, "backed": "always", "checkpoint_minutes": 0}

@@ -22,9 +22,10 @@ from omicsglue.data.matrices import Matrix
 from omicsglue.data.stores import location, reopened, stored_group
 
 Rows = npt.NDArray[np.int64]
-BLOCK = 256  # consecutive cells that are read together
 BUFFER_CELLS = 32_768
 BUFFER_BYTES = 2**27
+BLOCKS = 128  # in the buffer: places of the file that a minibatch may come from
+FEWEST = 16  # consecutive cells that are read together, at least
 BUFFERS_KEPT = 3  # the one that is drawn from, the one before, of which some may be wanted yet, and the next
 _ENTRY = 8  # bytes of an index and a value
 
@@ -83,6 +84,16 @@ def bytes_of_row(matrix: Matrix) -> float:
     return max(entries / max(int(matrix.shape[0]), 1), 1) * _ENTRY
 
 
+def shuffle_of(matrix: Matrix) -> BlockShuffle:
+    """Return how a matrix on disk is shuffled: the deeper its cells, the fewer in a block and in the buffer.
+
+    The number of blocks stays, on which it depends how well a file that is sorted is mixed.
+    """
+    cells = int(min(BUFFER_BYTES / bytes_of_row(matrix), BUFFER_CELLS))
+    block = max(cells // BLOCKS, FEWEST)
+    return BlockShuffle(block, max(cells // block, BLOCKS // 4))
+
+
 class RowsOnDisk:
     """Some columns of a matrix on disk, of which rows are read when they are wanted.
 
@@ -99,11 +110,10 @@ class RowsOnDisk:
     def __init__(self, matrix: Matrix, columns: Rows, *, binary: bool = False) -> None:
         self.matrix, self.columns, self.binary = matrix, columns, binary
         self.shape = (int(matrix.shape[0]), len(columns))
-        cells = int(np.clip(BUFFER_BYTES / bytes_of_row(matrix), BLOCK, BUFFER_CELLS))
-        self.shuffle = BlockShuffle(BLOCK, max(cells // BLOCK, 1))
+        self.shuffle = shuffle_of(matrix)
         self._place = np.full(matrix.shape[1], -1, dtype=np.int64)
         self._place[columns] = np.arange(len(columns))
-        blocks = -(-self.shape[0] // BLOCK)
+        blocks = -(-self.shape[0] // self.shuffle.block)
         self._chunk_of = np.full(blocks, -1, dtype=np.int64)
         self._start_of = np.zeros(blocks, dtype=np.int64)
         self._coming = np.zeros(blocks, dtype=bool)
@@ -119,7 +129,7 @@ class RowsOnDisk:
 
     def expect(self, rows: Rows) -> None:
         """Begin to read, in the background, the blocks of rows that will be wanted soon."""
-        blocks = np.unique(rows // BLOCK)
+        blocks = np.unique(rows // self.shuffle.block)
         with self._lock:
             missing = blocks[(self._chunk_of[blocks] < 0) & ~self._coming[blocks]]
             self._coming[missing] = True
@@ -136,12 +146,12 @@ class RowsOnDisk:
         rows
             Row numbers in any order, shape ``(n,)``.
         """
-        blocks = rows // BLOCK
+        blocks, within = np.divmod(rows, self.shuffle.block)
         while True:
             with self._lock:
                 chunk = self._chunk_of[blocks]
                 if (chunk >= 0).all():
-                    return self._gathered(chunk, self._start_of[blocks] + rows % BLOCK)
+                    return self._gathered(chunk, self._start_of[blocks] + within)
                 missing = np.unique(blocks[(chunk < 0) & ~self._coming[blocks]])
                 self._coming[missing] = True
                 reading = list(self._reading)
@@ -170,13 +180,14 @@ class RowsOnDisk:
     def _load(self, blocks: Rows, needed: Collection[int] = ()) -> None:
         """Read blocks, sorted, as one chunk; nobody waits for the lock meanwhile."""
         try:
+            size = self.shuffle.block
             runs = np.split(blocks, np.flatnonzero(np.diff(blocks) > 1) + 1)
-            parts = [self._read(int(run[0]) * BLOCK, (int(run[-1]) + 1) * BLOCK) for run in runs]
+            parts = [self._read(int(run[0]) * size, (int(run[-1]) + 1) * size) for run in runs]
             chunk = parts[0] if len(parts) == 1 else sp.csr_matrix(sp.vstack(parts, "csr"))
             with self._lock:
                 self._make_room(chunk.shape[0], needed)
                 self._chunk_of[blocks] = self._next
-                self._start_of[blocks] = np.arange(len(blocks)) * BLOCK  # only the last may be shorter
+                self._start_of[blocks] = np.arange(len(blocks)) * size  # only the last may be shorter
                 self._chunks[self._next] = chunk
                 self._next += 1
         finally:
