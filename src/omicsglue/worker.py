@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -135,13 +135,11 @@ def _train(
     pretrained: PretrainedStore | None,
     team: Team | None,
 ) -> Outcome:
-    number = 1 if team is None else team.number
-    stages = job.recipe.pretrain.among(number), job.recipe.train.among(number)
     return follow(
         job.network,
         modalities,
         job.graph,
-        replace(job.recipe, pretrain=stages[0], train=stages[1]),
+        job.recipe,
         fabric if team is None else team.fabric,
         reporter,
         on_step=keeper,

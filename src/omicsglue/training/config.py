@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 
 from omicsglue.errors import OptionError
@@ -100,22 +99,6 @@ class StageConfig:
                     where="StageConfig",
                     remedy=f"give a number that is {needed}",
                 )
-
-    def among(self, processes: int) -> StageConfig:
-        """Return the settings of processes that train together, so that as many cells are seen in all.
-
-        Every step takes so many times the cells: there are fewer steps, longer ones by the square root, and
-        the average of the weights forgets faster.
-        """
-        if processes == 1:
-            return self
-        return replace(
-            self.shortened(1 / processes),
-            learning_rate=self.learning_rate * processes**0.5,
-            warmup=math.ceil(self.warmup / processes),
-            validate_every=max(round(self.validate_every / processes), 1),
-            ema=self.ema**processes,
-        )
 
     def shortened(self, share: float) -> StageConfig:
         """Return the same settings with a share of the steps, of burn-in and of the stopping rules."""
