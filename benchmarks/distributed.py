@@ -4,6 +4,9 @@ Run as ``python benchmarks/distributed.py --cells 3000 --devices 2 --repeats 5``
 cells a step as the one alone does. Printed as JSON: cells a second of every repeat (steps alone, without
 validation), their medians, and CPU seconds of a step in the first process, which depend less on what else
 the machine does.
+
+``python benchmarks/distributed.py --scores --cells 600 --genes 800 --peaks 4000 --seeds 0,1`` trains by the
+whole default recipe instead, with one process and with several, and prints FOSCTTM and steps of each.
 """
 
 from __future__ import annotations
@@ -16,8 +19,11 @@ from dataclasses import replace
 from statistics import median
 from typing import Any
 
+import numpy as np
+
 from omicsglue import GLUE
 from omicsglue.datasets import simulate
+from omicsglue.metrics import foscttm
 from omicsglue.pipeline.options import IntegrateOptions
 from omicsglue.pipeline.prepare import prepare, read_inputs
 from omicsglue.recipe import Recipe
@@ -60,13 +66,32 @@ def measured(model: GLUE, devices: int, epochs: int) -> dict[str, float]:
     return {name: float(value) for name, value in found.items()}
 
 
+def scored(given: argparse.Namespace) -> None:
+    """Train by the whole recipe with one process and with several, and print the scores."""
+    data = simulate(given.cells, genes=given.genes, peaks=given.peaks, coordinates=True)
+    options = IntegrateOptions.from_values({})
+    prepared = prepare(read_inputs(data.modalities, options), None, None, options)
+    for seed in map(int, given.seeds.split(",")):
+        for devices in (1, given.devices):
+            model = GLUE(prepared.modalities, prepared.graph, Recipe.for_cells(given.cells, seed))
+            model.train(device="cpu", devices=devices, threads=1, reporter=Silent())
+            pair = (np.asarray(model.get_latent_representation(name)) for name in model.modalities)
+            row = {"seed": seed, "processes": devices, "foscttm": round(foscttm(*pair), 4)}
+            print(json.dumps(row | {"steps": int(model.history["steps"].sum())}), flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
+    parser.add_argument("--scores", action="store_true")
+    parser.add_argument("--seeds", default="0")
     for name, default in (("cells", 3000), ("genes", 2000), ("peaks", 20_000), ("devices", 2)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=4)
     given = parser.parse_args()
+    if given.scores:
+        scored(given)
+        return
     model = model_of(given.cells, given.genes, given.peaks)
     runs: dict[int, list[dict[str, float]]] = {1: [], given.devices: []}
     for _ in range(given.repeats):
