@@ -44,6 +44,13 @@ def test_every_command_has_help() -> None:
     assert spoken(["--version"])[1] == f"omicsglue {omicsglue.__version__}\n"
 
 
+def test_python_runs_the_package_as_the_command() -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "omicsglue", "--version"], capture_output=True, text=True, check=True
+    )
+    assert said.stdout == f"omicsglue {omicsglue.__version__}\n"
+
+
 def test_every_option_of_the_interface_is_there() -> None:
     _, out, _ = spoken(["integrate", "--help"])
     options = (
