@@ -145,6 +145,22 @@ def test_a_loaded_model_takes_other_cells_in_any_order(
         assert (loaded._data[name].counts != small_model._data[name].counts[rows]).nnz == 0
 
 
+def test_a_loaded_model_standardises_other_cells_as_those_of_training(
+    small_pair: Pair, tmp_path: Path
+) -> None:
+    pair = copies(small_pair)
+    pair["rna"].X = np.log1p(pair["rna"].X.toarray())
+    GLUE.setup_anndata(pair["rna"], likelihood="normal")
+    model = trained(pair, quick_recipe(1))
+    model.save(tmp_path)
+    rows = [9, 4, 100]
+    loaded = GLUE.load(tmp_path, {name: adata[rows].copy() for name, adata in pair.items()})
+    expected = model.get_latent_representation("rna")[rows]
+    np.testing.assert_allclose(loaded.get_latent_representation("rna"), expected, atol=1e-5)
+    others = loaded.get_latent_representation("rna", pair["rna"][rows[:1]].copy())
+    np.testing.assert_allclose(others, expected[:1], atol=1e-5)
+
+
 def test_other_features_or_modalities_are_refused(
     small_pair: Pair, small_model: GLUE, tmp_path: Path
 ) -> None:

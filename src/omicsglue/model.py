@@ -380,12 +380,7 @@ class GLUE:
         RunFolderError
             If the folder holds anything else or cannot be written.
         """
-        known = {
-            name: SavedModality(
-                self.setups[name], tuple(cells.features), cells.batches, int(cells.inputs.shape[1])
-            )
-            for name, cells in self._data.items()
-        }
+        known = {name: SavedModality.of(cells, self.setups[name]) for name, cells in self._data.items()}
         network = self.network.state_dict()
         saved = SavedModel(
             known, self.labels, self.recipe, self._trained(), self.graph, network, self.pairing

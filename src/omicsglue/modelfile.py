@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from omicsglue.balancing import BalancingConfig
+from omicsglue.data.encoder_input import Standard
 from omicsglue.data.modality import ModalityData, check_dimensions, resolve
 from omicsglue.data.setup import ModalitySetup
 from omicsglue.errors import InputError, ModelFileError, OmicsGlueError, RunFolderError, examples
@@ -50,12 +51,25 @@ class SavedModality:
         Names of the batches, in order.
     inputs
         Dimensions that the encoder sees.
+    standard
+        By which what the encoder sees was standardised; ``None`` where it was not.
     """
 
     setup: ModalitySetup
     features: tuple[str, ...]
     batches: tuple[str, ...]
     inputs: int
+    standard: Standard | None = None
+
+    @classmethod
+    def of(cls, cells: ModalityData, setup: ModalitySetup) -> SavedModality:
+        """Return what is kept of a modality that was trained on."""
+        return cls(setup, tuple(cells.features), cells.batches, int(cells.inputs.shape[1]), cells.standard)
+
+    def record(self) -> dict[str, Any]:
+        """Return all but the arrays, for the JSON file."""
+        setup, features, batches = self.setup.record(), list(self.features), list(self.batches)
+        return {"setup": setup, "features": features, "batches": batches, "inputs": self.inputs}
 
 
 @dataclass(frozen=True)
@@ -105,6 +119,7 @@ class SavedModel:
                 known.features,
                 batches=known.batches,
                 labels=self.labels,
+                standard=known.standard,
             )
             check_dimensions(found[name].inputs, known.inputs, name)
         return found
@@ -143,6 +158,10 @@ def write_model(folder: Path, model: SavedModel) -> None:
     tensors = flatten("network", model.network) | flatten("weight", weights)
     tensors |= flatten("batch_weight", of_batches)
     tensors |= flatten("edges", {name: torch.tensor(getattr(graph, name)) for name in EDGES})
+    standards = {name: known.standard for name, known in model.modalities.items() if known.standard}
+    for part in Standard._fields:
+        found = {name: torch.from_numpy(getattr(standard, part)) for name, standard in standards.items()}
+        tensors |= flatten(part, found)
     with atomic_directory(folder) as temporary:
         # written by Python, so that the user's umask holds and colleagues can read it
         body = save({name: value.cpu().contiguous() for name, value in tensors.items()})
@@ -150,10 +169,7 @@ def write_model(folder: Path, model: SavedModel) -> None:
         record = {
             "format": FORMAT,
             "weights_sha256": sha256_of(temporary / WEIGHTS),
-            "modalities": {
-                name: {**asdict(known), "setup": known.setup.record()}
-                for name, known in model.modalities.items()
-            },
+            "modalities": {name: known.record() for name, known in model.modalities.items()},
             "labels": model.labels,
             "pairing": model.pairing,
             "recipe": asdict(model.recipe),
@@ -217,7 +233,7 @@ def _parse(record: dict[str, Any], tensors: dict[str, Tensor]) -> SavedModel:
     edges = {name: value.numpy() for name, value in unflatten("edges", tensors).items()}
     vertices: npt.NDArray[np.object_] = np.array(record["vertices"], dtype=object)
     return SavedModel(
-        modalities={name: _modality(name, known) for name, known in record["modalities"].items()},
+        modalities={name: _modality(name, known, tensors) for name, known in record["modalities"].items()},
         labels=tuple(record["labels"]),
         recipe=_recipe(record["recipe"]),
         outcome=Outcome(record["history"], weights, record["seconds"], of_batches),
@@ -227,9 +243,13 @@ def _parse(record: dict[str, Any], tensors: dict[str, Tensor]) -> SavedModel:
     )
 
 
-def _modality(name: str, values: dict[str, Any]) -> SavedModality:
+def _modality(name: str, values: dict[str, Any], tensors: dict[str, Tensor]) -> SavedModality:
     setup = ModalitySetup.from_record(values["setup"], name)
-    return SavedModality(setup, tuple(values["features"]), tuple(values["batches"]), int(values["inputs"]))
+    parts = [tensors[f"{part}/{name}"].numpy() for part in Standard._fields if f"{part}/{name}" in tensors]
+    standard = Standard(*parts) if parts else None
+    return SavedModality(
+        setup, tuple(values["features"]), tuple(values["batches"]), int(values["inputs"]), standard
+    )
 
 
 def _recipe(values: dict[str, Any]) -> Recipe:

@@ -114,6 +114,7 @@ def resolve(
     *,
     batches: Sequence[str] | None = None,
     labels: Sequence[str] = (),
+    standard: Standard | None = None,
 ) -> ModalityData:
     """Resolve one modality.
 
@@ -127,6 +128,8 @@ def resolve(
         Names of the batches known already (of a saved model); by default those found in the data.
     labels
         Names of the cell types of all modalities, whose positions are the codes.
+    standard
+        By which the cells of training were standardised (of a saved model); by default what these give.
 
     Raises
     ------
@@ -137,9 +140,9 @@ def resolve(
     if stays_on_disk(adata, setup, name):
         return _resolve_on_disk(name, adata, setup, features, batches, labels)
     counts, coverage = _modelled(name, adata, setup, features)
-    standard, inputs = None, None
+    inputs = None
     if not setup.representation:
-        inputs, standard = encoder_values(counts, coverage, kind)
+        inputs, standard = encoder_values(counts, coverage, kind, standard)
     codes, names = checks.batch_codes(adata, setup.batch_key, batches, name)
     return ModalityData(
         name=name,
