@@ -56,7 +56,9 @@ class CsrWriter:
         self._data.close()
         self._indices.close()
         indptr = np.concatenate(self._indptr)
-        array = create_array(self.group, "indptr", len(indptr), np.dtype(np.int64))
+        # of the type of the column numbers where it holds the sum, because older releases of SciPy fail on a mixture
+        narrow = indptr[-1] <= np.iinfo(np.int32).max
+        array = create_array(self.group, "indptr", len(indptr), np.dtype(np.int32 if narrow else np.int64))
         array[:] = indptr
         self.group.attrs["encoding-type"] = "csr_matrix"
         self.group.attrs["encoding-version"] = "0.1.0"
