@@ -47,7 +47,7 @@ def test_blocks_come_back_as_one_matrix(
     assert found.shape == whole.shape
     assert found.dtype == np.float32
     assert (found != whole).nnz == 0
-    assert group["X"]["indptr"].dtype == group["X"]["indices"].dtype  # or older releases of SciPy fail
+    assert group["X"]["indptr"].dtype == group["X"]["indices"].dtype  # SciPy fails on a mixture
     if len(sizes) > 1:
         assert (sparse_dataset(group["X"])[3:9] != whole[3:9]).nnz == 0
 

@@ -56,7 +56,7 @@ class CsrWriter:
         self._data.close()
         self._indices.close()
         indptr = np.concatenate(self._indptr)
-        # of the type of the column numbers where it holds the sum, because older releases of SciPy fail on a mixture
+        # of the type of the column numbers where that is wide enough: SciPy fails on a mixture
         narrow = indptr[-1] <= np.iinfo(np.int32).max
         array = create_array(self.group, "indptr", len(indptr), np.dtype(np.int32 if narrow else np.int64))
         array[:] = indptr
