@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import platform
 import sys
 import time
@@ -21,6 +20,7 @@ import omicsglue
 from omicsglue.data.checks import check_representation
 from omicsglue.data.inputs import split_mudata
 from omicsglue.data.matrices import iter_row_blocks, matrix_of
+from omicsglue.data.shards import number_held_out
 from omicsglue.errors import OmicsGlueWarning, RunFolderError
 from omicsglue.graph import GuidanceGraph
 from omicsglue.io import sha256_of
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from omicsglue.recipe import Recipe
-    from omicsglue.training.config import StageConfig
 
 PACKAGES: Final = ("anndata", "mudata", "numpy", "pandas", "scanpy", "scikit-learn", "scipy", "torch")
 
@@ -85,7 +84,7 @@ def resolved_options(
     stage can have) and ``max_epochs_by_stage``.
     """
     recipe = options.recipe(max(cells.values()))
-    epochs = allowed_epochs(recipe, list(cells.values()))
+    epochs = allowed_epochs(recipe, list(cells.values()), options.devices)
     return options.record(cells) | {
         "batch_size": recipe.batch_size,
         "max_epochs": max(epochs.values()),
@@ -95,7 +94,7 @@ def resolved_options(
     }
 
 
-def allowed_epochs(recipe: Recipe, cells: Iterable[int]) -> dict[str, int]:
+def allowed_epochs(recipe: Recipe, cells: Iterable[int], processes: int = 1) -> dict[str, int]:
     """Return after how many epochs each stage ends at the latest.
 
     The same as ``Stage.epochs``, before there is a stage.
@@ -106,15 +105,15 @@ def allowed_epochs(recipe: Recipe, cells: Iterable[int]) -> dict[str, int]:
         Settings of training.
     cells
         Cells of each modality.
+    processes
+        How many processes train together.
     """
-    most = max(number - math.ceil(number * recipe.validation) for number in cells)
+    most = max(number - number_held_out(number, recipe.validation) for number in cells)
     stages = {} if recipe.balancing is None else {"pretrain": recipe.pretrain}
-    return {name: _epochs(config, most) for name, config in {**stages, "train": recipe.train}.items()}
-
-
-def _epochs(config: StageConfig, cells: int) -> int:
-    wanted = math.ceil(config.max_steps / max(math.ceil(cells / config.batch_size), 1))
-    return min(wanted, config.max_epochs or wanted)
+    return {
+        name: config.epochs(config.epoch_length(most, processes))
+        for name, config in {**stages, "train": recipe.train}.items()
+    }
 
 
 def describe_inputs(
