@@ -66,8 +66,8 @@ def split_cells(
     """Hold out a fraction of the cells at random.
 
     At least one where the fraction is not zero, unless that left fewer than two to train on, of which batch
-    normalisation can make nothing; at most 8,192. Of cells on disk that need more than one buffer, whole blocks are held
-    out, at most one buffer of them.
+    normalisation can make nothing; at most 8,192. Of cells on disk that need more than one buffer, whole
+    blocks are held out, at most one buffer of them.
 
     Parameters
     ----------

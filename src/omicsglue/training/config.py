@@ -43,8 +43,8 @@ class StageConfig:
     most_positives
         But never more than so many, so that a graph of millions of edges does not slow the step.
     longest_epoch
-        Steps after which an epoch ends at the latest. Up to 64,000 cells (of a step's 128) an epoch passes over
-        them once; of more it ends within the pass, and the next goes on there.
+        Steps after which an epoch ends at the latest. Up to 64,000 cells (with 128 in a step) an epoch passes
+        over them once; of more it ends within the pass, and the next goes on there.
     validate_every
         Steps at least between validations, which take place at the end of epochs and cost as much as a step:
         short epochs are not all validated, the last always.
