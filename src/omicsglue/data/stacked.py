@@ -73,7 +73,7 @@ class StackedRows(CSRDataset):  # type: ignore[misc] # AnnData says nothing of i
         return sp.csr_matrix((data, indices, indptr), shape=self.shape)
 
     def copy(self) -> Any:
-        """Return the whole in memory; AnnData calls this to load what is not its own."""
+        """Return the whole in memory: AnnData's ``copy`` loads it thereby."""
         return self.to_memory()
 
     def walk(self) -> Iterator[sp.csr_matrix]:
@@ -88,6 +88,12 @@ class StackedRows(CSRDataset):  # type: ignore[misc] # AnnData says nothing of i
     def stored(self) -> int:
         """How many entries are stored: of dense parts all, of sparse ones the non-zero ones."""
         return sum(map(_stored, self.parts))
+
+    @property
+    def wider(self) -> int:
+        """How many bytes more the entries take as they are read, where files hold numbers of other types."""
+        width = self.dtype.itemsize
+        return sum(_stored(part) * (width - np.dtype(part.dtype).itemsize) for part in self.parts)
 
     def ends(self) -> npt.NDArray[np.int64]:
         """Return where the stored entries of each row begin and end, from 0, shape ``(cells + 1,)``."""

@@ -204,7 +204,7 @@ def _loaded(matrix: Any) -> Any:
 
 def _size(matrix: Any) -> int:
     if isinstance(matrix, StackedRows):
-        return sum(map(_size, matrix.parts))
+        return sum(map(_size, matrix.parts)) + matrix.wider
     group = stored_group(matrix)
     arrays = [group[name] for name in ("data", "indices", "indptr")] if matrix is not group else [group]
     return sum(int(array.dtype.itemsize) * int(array.size) for array in arrays)

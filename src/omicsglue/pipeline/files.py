@@ -103,14 +103,16 @@ def open_files(name: str, source: Source, options: IntegrateOptions) -> AnnData:
     for adata in opened:
         _check_free(adata, options.file_key, name)
     if len(files) > 1:
-        parts = dict(zip(names, opened, strict=True))
-        return together(
-            parts,
-            who=name,
-            prefix_with="--file-prefix",
-            label=options.file_key,
-            prefix=options.file_prefix,
-        )
+        try:
+            return together(
+                dict(zip(names, opened, strict=True)),
+                who=name,
+                prefix_with="--file-prefix",
+                label=options.file_key,
+                prefix=options.file_prefix,
+            )
+        except InputError as error:
+            raise InputError(error.what, where=f"{name}, {error.where}", remedy=error.remedy) from error
     return named_cells(opened[0], names[0], options)
 
 
