@@ -76,12 +76,11 @@ def test_a_run_off_a_terminal_speaks_in_plain_lines(arguments: list[str], tmp_pa
 @pytest.mark.usefixtures("no_report")
 @pytest.mark.parametrize("how", ["repeated", "pattern", "config"])
 def test_several_files_of_a_modality_are_one(arguments: list[str], tmp_path: Path, how: str) -> None:
-    files = [word.removeprefix("rna=") for word in arguments if word.startswith("rna=")]
-    whole = ad.read_h5ad(files[0])
+    (option,) = (word for word in arguments if word.startswith("--modality=rna="))
+    whole = ad.read_h5ad(option.removeprefix("--modality=rna="))
     whole[:40].copy().write_h5ad(tmp_path / "plate1.h5ad")
     whole[40:].copy().write_h5ad(tmp_path / "plate2.h5ad")
-    at = arguments.index(f"rna={files[0]}")
-    others = [*arguments[: at - 1], *arguments[at + 1 :]]
+    others = [word for word in arguments if word != option]
     given = {
         "repeated": [
             "--modality",
