@@ -162,7 +162,8 @@ def integrate(
         typer.Option(metavar="N", help="Dimensions of the PCA and LSI that are computed. [default: 100]"),
     ] = None,
     max_epochs: Annotated[
-        int | None, typer.Option(metavar="N", help="At most so many epochs in each stage: passes, or 500 steps.")
+        int | None,
+        typer.Option(metavar="N", help="At most so many epochs in each stage: passes, or 500 steps."),
     ] = None,
     metacells: Annotated[
         int | None,

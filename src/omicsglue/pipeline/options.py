@@ -94,7 +94,8 @@ class IntegrateOptions:
     n_components
         Dimensions of the representations that are computed.
     max_epochs
-        At most so many epochs in each stage: passes over the largest modality, or 500 steps where that is more.
+        At most so many epochs in each stage: passes over the largest modality, or 500 steps where a pass is
+        longer.
     metacells
         Metacells of each modality, at most, on which the first stage trains; 0 for cells.
     ensemble
