@@ -76,7 +76,9 @@ def paths_of(source: object) -> list[Path]:
 
 
 def open_files(name: str, source: Source, options: IntegrateOptions) -> AnnData:
-    """Return the file or files of a modality as one AnnData whose matrices stay on disk.
+    """Return the file or files of a modality as one AnnData.
+
+    Matrices stay on disk, but for those of a single file that no option lets stay there.
 
     Parameters
     ----------
@@ -85,7 +87,8 @@ def open_files(name: str, source: Source, options: IntegrateOptions) -> AnnData:
     source
         What :func:`source_of` returned, not an object.
     options
-        Whether names of files are wanted in ``obs`` and before the names of cells.
+        Whether names of files are wanted in ``obs`` and before the names of cells; whether data may stay on
+        disk.
 
     Raises
     ------
@@ -98,7 +101,8 @@ def open_files(name: str, source: Source, options: IntegrateOptions) -> AnnData:
         Of what not all files have.
     """
     files = files_of(source)
-    opened = [read_modality(file, name=name, backed=True) for file in files]
+    backed = len(files) > 1 or options.backed != "never"
+    opened = [read_modality(file, name=name, backed=backed) for file in files]
     names = names_of(files)
     for adata in opened:
         _check_free(adata, options.file_key, name)

@@ -55,7 +55,7 @@ def read_all(modalities: Mapping[str, Source], options: IntegrateOptions) -> dic
 
 def _loaded(name: str, given: Source, opened: AnnData, options: IntegrateOptions) -> AnnData:
     """Return a modality with its matrices in memory: of one file all of it, of several what was joined."""
-    if isinstance(given, AnnData | tuple):
+    if isinstance(given, AnnData | tuple) or options.backed == "never":
         return in_memory(opened)
     return named_cells(read_modality(given, name=name), names_of([given])[0], options)
 
