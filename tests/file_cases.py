@@ -66,7 +66,7 @@ CASES = [
     (
         "one of several files stored by column",
         lambda: in_two_files("--backed", "always", column=True),
-        ("rna", "CSC", "omicsglue convert"),
+        ("rna, rna2", "CSC", "omicsglue convert"),
     ),
     (
         "a column of files that is there",

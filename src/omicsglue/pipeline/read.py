@@ -10,6 +10,7 @@ from anndata import AnnData
 from omicsglue.data import checks
 from omicsglue.data.inputs import read_modality
 from omicsglue.data.modality import can_stay_on_disk
+from omicsglue.data.stacked import StackedRows
 from omicsglue.data.stores import bytes_in_memory, in_memory, is_by_column, is_on_disk
 from omicsglue.errors import InputError
 from omicsglue.pipeline.files import Source, named_cells, open_files
@@ -74,6 +75,12 @@ def _load_the_rest(name: str, adata: AnnData, options: IntegrateOptions) -> None
     if is_on_disk(modelled) and is_by_column(modelled):
         raise InputError(
             "the matrix is stored by column (CSC), of which single cells cannot be read from disk",
-            where=name,
+            where=f"{name}, {_by_column(modelled)}" if isinstance(modelled, StackedRows) else name,
             remedy="write it by row, with `omicsglue convert FILE --out NEW.zarr`, or add --backed never",
         )
+
+
+def _by_column(matrix: StackedRows) -> str:
+    """Return the names of the files that are stored by column."""
+    named = zip(matrix.names, matrix.parts, strict=True)
+    return " and ".join(name for name, part in named if is_by_column(part))
