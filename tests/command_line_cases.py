@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from disk_cases import CASES as DISK_CASES
+from file_cases import CASES as FILE_CASES
 from metacell_cases import COMMAND_CASES as METACELL_CASES
 from methylation_cases import COMMAND_CASES as METHYLATION_CASES
 from omicsglue.cli.app import run
@@ -436,7 +437,9 @@ CASES = [
         "not NAME=VALUE", lambda: command("--layer", "counts"), ("--layer", "'counts'", "NAME=VALUE")
     ),
     CommandCase(
-        "one name twice", lambda: command("--modality", "rna=atac.h5ad"), ("--modality", "'rna'", "twice")
+        "one name twice",
+        lambda: command("--layer", "rna=counts", "--layer", "rna=raw"),
+        ("--layer", "'rna'", "twice"),
     ),
     CommandCase("no output folder", lambda: command(out=None), ("--out",)),
     CommandCase(
@@ -497,6 +500,7 @@ CASES = [
     CommandCase("resumed without run.json", resumed_without_record, ("RUN", "run.json", "--overwrite")),
     # other commands
     *(CommandCase(*each) for each in DISK_CASES),
+    *(CommandCase(*each) for each in FILE_CASES),
     CommandCase("scores of no run", lambda: ["score", "nothing"], ("nothing", "no such folder")),
     CommandCase(
         "report of a run that did not finish",

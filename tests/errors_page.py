@@ -37,6 +37,7 @@ from omicsglue.data.labels import check_types
 from omicsglue.data.pairing import pair_cells
 from omicsglue.data.setup import ModalitySetup
 from omicsglue.errors import OmicsGlueError, OmicsGlueWarning
+from omicsglue.pipeline.files import source_of
 from omicsglue.pipeline.sources import Sources
 from omicsglue.pp.annotate import annotate_genes, annotate_peaks
 from omicsglue.runs.folder import RunFolder
@@ -345,6 +346,8 @@ CASES: dict[str, list[Case]] = {
         Case("fewer than two", lambda: checks.check_modalities({"rna": annotated()})),
         Case("name that cannot be used", lambda: checks.check_modality_name("r/na")),
         Case("one object given twice", shared_object),
+        Case("a list of objects", lambda: source_of("rna", [annotated(donor="a")])),
+        Case("what is no file", lambda: source_of("rna", 7)),
         Case("no cells", lambda: checks.check_shape(annotated(np.zeros((0, 3))), where="rna")),
         Case("no features", lambda: checks.check_shape(annotated(np.zeros((3, 0))), where="rna")),
         Case(

@@ -73,7 +73,7 @@ class Recipe:
     balancing
         Settings of the step between them; ``None`` leaves out pretraining and balancing.
     validation
-        Share of the cells held out from both stages, for early stopping.
+        Share of the cells held out from both stages, for early stopping; at most 8,192 of a modality.
     seed
         Seed of everything random.
     member

@@ -58,7 +58,7 @@ def test_every_option_of_the_interface_is_there() -> None:
         "align-batches label-key coverage kind protein-genes pairing pairing-key use-pairing unknown-label "
         "label-weight label-neighbours rule metacells "
         "sign window promoter n-genes max-epochs ensemble seed device devices threads resume overwrite quiet "
-        "json-logs checkpoint-minutes"
+        "json-logs checkpoint-minutes file-key file-prefix"
     )
     for option in options.split():
         assert f"--{option} " in out, option
@@ -78,6 +78,35 @@ def test_a_run_off_a_terminal_speaks_in_plain_lines(arguments: list[str], tmp_pa
     (graph,) = [line for line in lines if line.startswith("guidance graph: ")]
     assert "features in the graph; rna - atac" in graph  # a long line is one line
     assert "\x1b" not in told
+
+
+@pytest.mark.usefixtures("no_report")
+@pytest.mark.parametrize("how", ["repeated", "pattern", "config"])
+def test_several_files_of_a_modality_are_one(arguments: list[str], tmp_path: Path, how: str) -> None:
+    (option,) = (word for word in arguments if word.startswith("--modality=rna="))
+    whole = ad.read_h5ad(option.removeprefix("--modality=rna="))
+    whole[:40].copy().write_h5ad(tmp_path / "plate1.h5ad")
+    whole[40:].copy().write_h5ad(tmp_path / "plate2.h5ad")
+    others = [word for word in arguments if word != option]
+    given = {
+        "repeated": [
+            "--modality",
+            f"rna={tmp_path}/plate1.h5ad",
+            "--modality",
+            f"rna={tmp_path}/plate2.h5ad",
+        ],
+        "pattern": ["--modality", f"rna={tmp_path}/plate*.h5ad"],
+        "config": ["--config", str(tmp_path / "run.yaml")],
+    }[how]
+    (tmp_path / "run.yaml").write_text(
+        f"modality: {{rna: [{tmp_path}/plate1.h5ad, {tmp_path}/plate2.h5ad]}}\n"
+    )
+    code, _, told = spoken([*others, *given, "--file-key", "plate", "--batch-key", "rna=plate", "--quiet"])
+    assert (code, told) == (0, "")
+    folder = RunFolder.open(tmp_path / "RUN")
+    plates = folder.obs("rna")["plate"].value_counts()
+    assert plates.to_dict() == {"plate1": 40, "plate2": whole.n_obs - 40}
+    assert folder.record()["inputs"]["rna"]["path"] == [f"{tmp_path}/plate{i}.h5ad" for i in (1, 2)]
 
 
 def test_quiet_says_nothing(arguments: list[str], tmp_path: Path) -> None:

@@ -8,8 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omicsglue.data.pairing import Pairing
-from omicsglue.data.shards import shards
+from omicsglue.data.shards import number_held_out, shards
 from omicsglue.errors import OptionError
+
+
+@pytest.mark.parametrize(
+    ("cells", "held"),
+    [(0, 0), (2, 0), (3, 1), (101, 11), (81_920, 8192), (81_921, 8192), (10**8, 8192)],
+)
+def test_a_tenth_of_the_cells_is_held_out_up_to_a_limit(cells: int, held: int) -> None:
+    assert number_held_out(cells, 0.1) == held
+    assert number_held_out(cells, 0.0) == 0
 
 
 @given(st.integers(8, 60), st.integers(8, 60), st.integers(1, 4))

@@ -25,6 +25,7 @@ from omicsglue.training.config import StageConfig
         {"ema": 1.0},
         {"negatives": 0},
         {"graph_share": 0.0},
+        {"longest_epoch": 0},
         {"validate_every": 0},
         {"most_positives": 0},
     ],
@@ -33,6 +34,26 @@ def test_stage_refuses(settings: dict[str, Any]) -> None:
     (name,) = settings
     with pytest.raises(OptionError, match=name):
         StageConfig(**settings)
+
+
+@pytest.mark.parametrize("cells", [75_000, 250_000, 1_000_000, 10**8])
+@pytest.mark.parametrize("processes", [1, 4])
+def test_the_steps_of_a_stage_do_not_grow_with_the_cells(cells: int, processes: int) -> None:
+    recipe = Recipe.for_cells(cells)
+    for config in (recipe.pretrain, recipe.train):
+        length = config.epoch_length(cells - 8192, processes)
+        assert length <= 500
+        steps = length * config.epochs(length)
+        assert config.max_steps <= steps < config.max_steps + length
+
+
+def test_epochs_of_fewer_cells_pass_over_all_of_them() -> None:
+    config = StageConfig()
+    assert config.epoch_length(1) == 1
+    assert config.epoch_length(64_000) == 500
+    assert config.epoch_length(64_000, 4) == 125
+    assert config.epoch_length(20_001) == 157
+    assert StageConfig(longest_epoch=100).epoch_length(20_001) == 100
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from omicsglue import objective
+from omicsglue.data.batches import CellStream
 from omicsglue.data.modality import ModalityData, resolve
 from omicsglue.data.setup import read_setup
 from omicsglue.errors import TrainingError
@@ -82,6 +83,62 @@ def test_an_epoch_passes_over_the_largest_modality_once(stages: Stages, data: Mo
     assert stages(max_steps=3, max_epochs=9).epochs == 1
     fewer = {"rna": first_cells(data["rna"], 40), "atac": data["atac"]}
     assert stages(data=fewer).epoch_length == 5
+
+
+def test_an_epoch_that_ends_within_a_pass_is_gone_on_with_in_the_next(
+    stages: Stages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: dict[str, list[int]] = {"rna": [], "atac": []}
+    draw = CellStream.draw
+
+    def listening(stream: CellStream, rng: np.random.Generator) -> np.ndarray:
+        rows = draw(stream, rng)
+        drawn[name_of[id(stream)]].extend(rows.tolist())
+        return rows
+
+    monkeypatch.setattr(CellStream, "draw", listening)
+    stage = stages(max_steps=12, max_epochs=None, longest_epoch=2, compiled=False, validate_every=4)
+    name_of = {id(stream): name for name, stream in stage.loader.streams.items()}
+    assert (stage.epoch_length, stage.epochs) == (2, 6)
+    stage.run(Silent(), ignore)
+    assert [row["steps"] for row in stage.state.history] == [2] * 6
+    assert [row["epoch"] for row in stage.state.history if "val_vae_loss" in row] == [2, 4, 6]
+    for name, rows in drawn.items():
+        cells = stage.data.splits[name].train
+        assert len(rows) == 12 * 32
+        for start in range(0, len(rows) - len(cells), len(cells)):  # each once before any twice
+            assert sorted(rows[start : start + len(cells)]) == cells.tolist()
+
+
+def test_where_epochs_end_changes_nothing_of_what_is_trained(stages: Stages) -> None:
+    short, whole = (stages(max_steps=10, max_epochs=None, longest_epoch=longest) for longest in (2, 500))
+    for stage in (short, whole):
+        stage.run(Silent(), ignore)
+    assert len(short.state.history) == 5
+    assert len(whole.state.history) == 2
+    for name, tensor in whole.network.state_dict().items():
+        assert torch.equal(tensor, short.network.state_dict()[name])
+
+
+@pytest.mark.parametrize("step", [3, 4, 7])
+def test_a_stage_of_cut_epochs_resumes_bit_for_bit(stages: Stages, step: int) -> None:
+    saved: list[Checkpoint] = []
+    settings = {"max_steps": 8, "max_epochs": None, "longest_epoch": 2}
+
+    def on_step(stage: Stage) -> None:
+        if stage.state.step == step:
+            saved.append(copy.deepcopy(stage.checkpoint()))
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        stages(**settings).run(Silent(), on_step)
+    resumed, whole = stages(**settings), stages(**settings)
+    resumed.restore(saved[0])
+    for stage in (resumed, whole):
+        stage.run(Silent(), ignore)
+    assert same_history(resumed.state.history, whole.state.history)
+    for name, tensor in whole.network.state_dict().items():
+        assert torch.equal(tensor, resumed.network.state_dict()[name])
 
 
 def test_history_has_a_row_an_epoch_with_every_loss(stages: Stages) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from omicsglue.cli.stopping import last_words
-from omicsglue.cli.values import named, numbers, read_config, reporter
+from omicsglue.cli.values import named, numbers, read_config, reporter, several
 from omicsglue.errors import OptionError
 
 Many = list[str] | None
@@ -26,7 +26,9 @@ def integrate(
     modality: Annotated[
         Many,
         typer.Option(
-            metavar="NAME=FILE", help="An .h5ad file, .zarr folder, or FILE.h5mu:MODALITY; at least two."
+            metavar="NAME=FILE",
+            help="An .h5ad file, .zarr folder, or FILE.h5mu:MODALITY; at least two modalities. Several files "
+            "of one: repeat the name, or quote a pattern, such as 'rna=plates/*.h5ad'.",
         ),
     ] = None,
     annotation: Annotated[
@@ -160,7 +162,8 @@ def integrate(
         typer.Option(metavar="N", help="Dimensions of the PCA and LSI that are computed. [default: 100]"),
     ] = None,
     max_epochs: Annotated[
-        int | None, typer.Option(metavar="N", help="At most so many epochs in each stage.")
+        int | None,
+        typer.Option(metavar="N", help="At most so many epochs in each stage: passes, or 500 steps."),
     ] = None,
     metacells: Annotated[
         int | None,
@@ -202,6 +205,13 @@ def integrate(
             help="Whether matrices stay on disk and are read when needed. [default: auto, above 4 GB]",
         ),
     ] = None,
+    file_key: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="obs column to add, with the file of each cell. [default: none]"),
+    ] = None,
+    file_prefix: Annotated[
+        bool, typer.Option("--file-prefix", help="Put the name of its file before the name of each cell.")
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the newest checkpoint, or begin where there is none.")
     ] = False,
@@ -243,10 +253,12 @@ def integrate(
         "threads": threads,
         "checkpoint_minutes": checkpoint_minutes,
         "backed": backed,
+        "file_key": file_key,
+        "file_prefix": file_prefix or None,
     }
-    files = named(modality, "--modality")
+    files = several(modality, "--modality")
     options = _merged(read_config(config), told)
-    files = _modalities(options.pop("modality", None)) | files
+    sources = _modalities(options.pop("modality", None)) | files
     places = {
         name: value or _path(name, options.pop(name, None))
         for name, value in (("annotation", annotation), ("graph", graph), ("out", out))
@@ -262,7 +274,7 @@ def integrate(
     from omicsglue.runs import RunFolder
 
     with last_words(partial(saved, RunFolder(places["out"]))):
-        work(files, **places, overwrite=overwrite, resume=resume, reporter=speaker, **options)
+        work(sources, **places, overwrite=overwrite, resume=resume, reporter=speaker, **options)
 
 
 def _merged(options: dict[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
@@ -276,16 +288,22 @@ def _merged(options: dict[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _modalities(value: object) -> dict[str, str]:
+def _modalities(value: object) -> dict[str, list[str]]:
+    """Return the files of each modality in a file of options: one, or a list."""
     if value is None:
         return {}
-    if not isinstance(value, dict) or not all(isinstance(path, str) for path in value.values()):
-        raise OptionError(
-            "modality is no mapping of names to files",
-            where="--config",
-            remedy="write it as modality: {rna: rna.h5ad, atac: atac.h5ad}",
-        )
-    return {str(name): path for name, path in value.items()}
+    entries = value.items() if isinstance(value, dict) else [("", None)]
+    listed: dict[str, list[str]] = {}
+    for name, files in entries:
+        found = [files] if isinstance(files, str) else files
+        if not isinstance(found, list) or not all(isinstance(file, str) for file in found):
+            raise OptionError(
+                "modality is no mapping of names to files",
+                where="--config",
+                remedy="write it as modality: {rna: [plate1.h5ad, plate2.h5ad], atac: atac.h5ad}",
+            )
+        listed[str(name)] = found
+    return listed
 
 
 def _path(name: str, value: object) -> Path | None:

@@ -35,6 +35,21 @@ def named(values: Sequence[str] | None, flag: str) -> dict[str, str]:
     return found
 
 
+def several(values: Sequence[str] | None, flag: str) -> dict[str, list[str]]:
+    """Return ``{"rna": ["a.h5ad", "b.h5ad"]}`` for ``["rna=a.h5ad", "rna=b.h5ad"]``.
+
+    Raises
+    ------
+    OptionError
+        If a value has no name.
+    """
+    found: dict[str, list[str]] = {}
+    for text in values or ():
+        for name, value in named([text], flag).items():
+            found.setdefault(name, []).append(value)
+    return found
+
+
 def numbers(values: dict[str, str], flag: str, kind: Callable[[str], Number]) -> dict[str, Number]:
     """Return the values as numbers.
 

@@ -12,6 +12,7 @@ import torch
 
 from omicsglue.data.modality import ModalityData
 from omicsglue.data.pairing import Pairing
+from omicsglue.data.shards import number_held_out
 from omicsglue.data.streaming import BlockShuffle, RowsOnDisk
 from omicsglue.data.tensors import Batch, CellBatch, EdgeBatch, SparseRows
 from omicsglue.graph.sampling import EdgeSampler
@@ -65,8 +66,8 @@ def split_cells(
     """Hold out a fraction of the cells at random.
 
     At least one where the fraction is not zero, unless that left fewer than two to train on, of which batch
-    normalisation can make nothing. Of cells on disk that need more than one buffer, whole blocks are held
-    out, at most one buffer of them.
+    normalisation can make nothing; at most 8,192. Of cells on disk that need more than one buffer, whole
+    blocks are held out, at most one buffer of them.
 
     Parameters
     ----------
@@ -77,7 +78,7 @@ def split_cells(
     shuffle
         How cells on disk are read; ``None`` for those in memory.
     """
-    held = max(min(int(np.ceil(cells * fraction)), cells - 2), 0)
+    held = number_held_out(cells, fraction)
     if held and shuffle is not None and cells > shuffle.cells:
         out = shuffle.held_out(cells, held, rng)
         return Split(np.setdiff1d(np.arange(cells), out, assume_unique=True), out)
@@ -108,7 +109,7 @@ def split_together(
     for name in sorted(cells, key=lambda name: -cells[name]):
         joint = pairing.joint[name]
         fate = decided[joint]
-        wanted = max(min(int(np.ceil(cells[name] * fraction)), cells[name] - 2), 0)
+        wanted = number_held_out(cells[name], fraction)
         free = rng.permutation(np.flatnonzero(fate < 0))
         fate[free] = 0
         fate[free[: max(wanted - int((fate == 1).sum()), 0)]] = 1

@@ -1,4 +1,4 @@
-"""Shares of the cells for processes that train together."""
+"""Shares of the cells: those held out, and those of processes that train together."""
 
 from __future__ import annotations
 
@@ -12,6 +12,18 @@ from omicsglue.errors import OptionError
 
 Rows = npt.NDArray[np.int64]
 FEWEST = 2  # cells of a modality in a minibatch: batch normalisation can make nothing of one
+MOST_HELD_OUT = 8192  # cells of a modality: more would tell no more
+
+
+def number_held_out(cells: int, fraction: float) -> int:
+    """Return how many cells of a modality are held out: a fraction, rounded up, within limits.
+
+    Parameters
+    ----------
+    cells, fraction
+        Number of cells, and the share to hold out.
+    """
+    return max(min(int(np.ceil(cells * fraction)), MOST_HELD_OUT, cells - 2), 0)
 
 
 def shards(rows: Mapping[str, Rows], number: int, pairing: Pairing | None = None) -> list[dict[str, Rows]]:

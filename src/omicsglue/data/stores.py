@@ -5,12 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import h5py
 from anndata.abc import CSCDataset, CSRDataset
 
-from omicsglue.sparsefile import copy_matrix, is_zarr
+from omicsglue.data.stacked import Columns, StackedRows
+from omicsglue.sparsefile import CsrWriter, copy_matrix, is_zarr
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -18,6 +19,20 @@ if TYPE_CHECKING:
 _TABLES: Final = ("obs", "var", "uns", "obsm", "varm", "obsp", "varp")
 _LAYERS: Final = "layers/"
 _SPARSE: Final = ("csr_matrix", "csc_matrix")
+
+
+class Place(NamedTuple):
+    """Where a matrix on disk lies: its file or folder, and its path in there."""
+
+    file: str
+    path: str
+
+
+class StackedPlace(NamedTuple):
+    """Where matrices that are read as one lie, and in which order their columns are."""
+
+    parts: tuple[Place, ...]
+    columns: tuple[Columns | None, ...]
 
 
 def is_on_disk(matrix: Any) -> bool:
@@ -89,7 +104,32 @@ def copy_all(matrices: Mapping[str, Mapping[str, Any]], file: Path) -> None:
     with h5py.File(file, "r+") as target:
         for name, found in matrices.items():
             for path, matrix in found.items():
-                copy_matrix(stored_group(matrix), target["mod"][name], path)
+                if isinstance(matrix, StackedRows):
+                    write_stacked(matrix, target["mod"][name], path, matrix.dtype)
+                else:
+                    copy_matrix(stored_group(matrix), target["mod"][name], path)
+
+
+def write_stacked(matrix: StackedRows, parent: Any, path: str, dtype: Any) -> None:
+    """Write matrices of several files as one, a block of rows at a time.
+
+    Parameters
+    ----------
+    matrix
+        The matrices.
+    parent
+        Open HDF5 or zarr (format 3) group.
+    path
+        What the copy is called there; what is there by that name is replaced.
+    dtype
+        Type of the values.
+    """
+    if path in parent:
+        del parent[path]
+    writer = CsrWriter(parent, path, matrix.shape[1], dtype)
+    for block in matrix.walk():
+        writer.append(block)
+    writer.close()
 
 
 def _on_disk(adata: AnnData) -> dict[str, Any]:
@@ -108,8 +148,15 @@ def in_memory(adata: AnnData) -> AnnData:
 
 
 def is_by_column(matrix: Any) -> bool:
-    """Return whether a sparse matrix on disk is stored by column."""
+    """Return whether a sparse matrix on disk, or one of those that are read as one, is stored by column."""
+    if isinstance(matrix, StackedRows):
+        return any(map(is_by_column, matrix.parts))
     return isinstance(matrix, CSCDataset)
+
+
+def stored_entries(matrix: Any) -> int:
+    """Return how many entries of a sparse matrix on disk are stored."""
+    return matrix.stored if isinstance(matrix, StackedRows) else int(matrix.group["data"].shape[0])
 
 
 def stored_group(matrix: Any) -> Any:
@@ -117,16 +164,25 @@ def stored_group(matrix: Any) -> Any:
     return matrix.group if isinstance(matrix, CSRDataset | CSCDataset) else matrix
 
 
-def location(matrix: Any) -> tuple[str, str]:
-    """Return the file or folder of a matrix on disk, and its path in there, from which it can be reopened."""
+def location(matrix: Any) -> Place | StackedPlace:
+    """Return where a matrix on disk lies, from where it can be reopened."""
+    if isinstance(matrix, StackedRows):
+        return StackedPlace(tuple(map(_place, matrix.parts)), matrix.places)
+    return _place(matrix)
+
+
+def _place(matrix: Any) -> Place:
     node = stored_group(matrix)
     if is_zarr(node):
-        return str(node.store.root), str(node.path)
-    return str(node.file.filename), str(node.name)
+        return Place(str(node.store.root), str(node.path))
+    return Place(str(node.file.filename), str(node.name))
 
 
-def reopened(file: str, path: str) -> Any:
+def reopened(place: Place | StackedPlace) -> Any:
     """Return the matrix at a :func:`location`."""
+    if isinstance(place, StackedPlace):
+        return StackedRows([reopened(part) for part in place.parts], place.columns)
+    file, path = place
     if Path(file).is_dir():
         import zarr
 
@@ -147,6 +203,8 @@ def _loaded(matrix: Any) -> Any:
 
 
 def _size(matrix: Any) -> int:
+    if isinstance(matrix, StackedRows):
+        return sum(map(_size, matrix.parts)) + matrix.wider
     group = stored_group(matrix)
     arrays = [group[name] for name in ("data", "indices", "indptr")] if matrix is not group else [group]
     return sum(int(array.dtype.itemsize) * int(array.size) for array in arrays)

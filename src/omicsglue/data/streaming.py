@@ -19,7 +19,7 @@ import scipy.sparse as sp
 from anndata.abc import CSCDataset, CSRDataset
 
 from omicsglue.data.matrices import Matrix
-from omicsglue.data.stores import location, reopened, stored_group
+from omicsglue.data.stores import Place, StackedPlace, location, reopened, stored_entries
 
 Rows = npt.NDArray[np.int64]
 BUFFER_CELLS = 32_768
@@ -80,8 +80,7 @@ def bytes_of_row(matrix: Matrix) -> float:
     """Return how many bytes a row of a matrix on disk takes in memory as CSR, in the mean."""
     if not isinstance(matrix, CSRDataset | CSCDataset):
         return float(matrix.shape[1] * _ENTRY)
-    entries = int(stored_group(matrix)["data"].size)
-    return max(entries / max(int(matrix.shape[0]), 1), 1) * _ENTRY
+    return max(stored_entries(matrix) / max(int(matrix.shape[0]), 1), 1) * _ENTRY
 
 
 def shuffle_of(matrix: Matrix) -> BlockShuffle:
@@ -125,7 +124,7 @@ class RowsOnDisk:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Tell other processes where the matrix lies, not what it holds: they open it anew."""
-        return _at, (*location(self.matrix), self.columns, self.binary)
+        return _at, (location(self.matrix), self.columns, self.binary)
 
     def expect(self, rows: Rows) -> None:
         """Begin to read, in the background, the blocks of rows that will be wanted soon."""
@@ -220,5 +219,5 @@ class RowsOnDisk:
         return rows
 
 
-def _at(file: str, path: str, columns: Rows, binary: bool) -> RowsOnDisk:  # noqa: FBT001 - by position
-    return RowsOnDisk(reopened(file, path), columns, binary=binary)
+def _at(place: Place | StackedPlace, columns: Rows, binary: bool) -> RowsOnDisk:  # noqa: FBT001 - by position
+    return RowsOnDisk(reopened(place), columns, binary=binary)

@@ -94,7 +94,8 @@ class IntegrateOptions:
     n_components
         Dimensions of the representations that are computed.
     max_epochs
-        At most so many epochs in each stage.
+        At most so many epochs in each stage: passes over the largest modality, or 500 steps where a pass is
+        longer.
     metacells
         Metacells of each modality, at most, on which the first stage trains; 0 for cells.
     ensemble
@@ -105,6 +106,11 @@ class IntegrateOptions:
         Where to compute.
     checkpoint_minutes
         Time between checkpoints; 0 for one after every epoch.
+    file_key
+        ``obs`` column to add to every modality that is read from files, with the name of each cell's file, so
+        that it can be named as ``batch_key``.
+    file_prefix
+        Put the name of its file and a colon before the name of each cell.
     backed
         Whether matrices of files stay on disk and are read when they are needed: ``"always"``, ``"never"``,
         or ``"auto"``, where those of all modalities would take more than 4 GB of memory.
@@ -140,6 +146,8 @@ class IntegrateOptions:
     devices: int = 1
     threads: int | None = None
     checkpoint_minutes: float = 1.0
+    file_key: str | None = None
+    file_prefix: bool = False
     backed: str = "auto"
 
     @classmethod
@@ -195,6 +203,14 @@ class IntegrateOptions:
                 f"there is no {self.backed!r}{did_you_mean(str(self.backed), BACKED)}",
                 where="--backed",
                 remedy=f"choose one of: {', '.join(BACKED)}",
+            )
+        if self.file_key is not None and (not isinstance(self.file_key, str) or not self.file_key):
+            raise OptionError(
+                f"it is {self.file_key!r}", where="--file-key", remedy="give the name of the column to add"
+            )
+        if not isinstance(self.file_prefix, bool):
+            raise OptionError(
+                f"file_prefix is {self.file_prefix!r}", where="--file-prefix", remedy="give true or false"
             )
         self._check_rule()
         self._check_labels()

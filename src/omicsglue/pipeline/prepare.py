@@ -19,6 +19,7 @@ from omicsglue.genome import MatchReport, ProteinReport, has_coordinates, read_a
 from omicsglue.graph.proteins import protein_graph
 from omicsglue.keys import CHROM, END, HIGHLY_VARIABLE, START, STRAND
 from omicsglue.pipeline.coordinates import GENES, PROTEINS, REGIONS, Kind, annotate
+from omicsglue.pipeline.files import Source
 from omicsglue.pipeline.methylation import expression, genes_by_column, notes, with_signs
 from omicsglue.pipeline.notices import named, quiet
 from omicsglue.pipeline.option_values import flag
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 FEWEST_CELLS = 2
 
-Given = Mapping[str, "AnnData | str | Path"]
+Given = Mapping[str, Source]
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def read_inputs(modalities: Given, options: IntegrateOptions) -> dict[str, AnnDa
     Parameters
     ----------
     modalities
-        Objects or files by name.
+        Objects, files, or several files, by name.
     options
         Options of the run; everything that they name is checked.
 

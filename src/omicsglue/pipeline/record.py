@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import platform
 import sys
 import time
@@ -16,22 +15,21 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from anndata import AnnData
 
 import omicsglue
 from omicsglue.data.checks import check_representation
-from omicsglue.data.inputs import split_mudata
 from omicsglue.data.matrices import iter_row_blocks, matrix_of
-from omicsglue.errors import OmicsGlueWarning, RunFolderError
+from omicsglue.data.shards import number_held_out
+from omicsglue.errors import OmicsGlueWarning, RunFolderError, examples
 from omicsglue.graph import GuidanceGraph
 from omicsglue.io import sha256_of
 from omicsglue.keys import batch_columns
+from omicsglue.pipeline.files import File, Source, files_of, paths_of
 from omicsglue.pipeline.options import IntegrateOptions
 
 if TYPE_CHECKING:
-    from anndata import AnnData
-
     from omicsglue.recipe import Recipe
-    from omicsglue.training.config import StageConfig
 
 PACKAGES: Final = ("anndata", "mudata", "numpy", "pandas", "scanpy", "scikit-learn", "scipy", "torch")
 
@@ -85,7 +83,7 @@ def resolved_options(
     stage can have) and ``max_epochs_by_stage``.
     """
     recipe = options.recipe(max(cells.values()))
-    epochs = allowed_epochs(recipe, list(cells.values()))
+    epochs = allowed_epochs(recipe, list(cells.values()), options.devices)
     return options.record(cells) | {
         "batch_size": recipe.batch_size,
         "max_epochs": max(epochs.values()),
@@ -95,7 +93,7 @@ def resolved_options(
     }
 
 
-def allowed_epochs(recipe: Recipe, cells: Iterable[int]) -> dict[str, int]:
+def allowed_epochs(recipe: Recipe, cells: Iterable[int], processes: int = 1) -> dict[str, int]:
     """Return after how many epochs each stage ends at the latest.
 
     The same as ``Stage.epochs``, before there is a stage.
@@ -106,19 +104,19 @@ def allowed_epochs(recipe: Recipe, cells: Iterable[int]) -> dict[str, int]:
         Settings of training.
     cells
         Cells of each modality.
+    processes
+        How many processes train together.
     """
-    most = max(number - math.ceil(number * recipe.validation) for number in cells)
+    most = max(number - number_held_out(number, recipe.validation) for number in cells)
     stages = {} if recipe.balancing is None else {"pretrain": recipe.pretrain}
-    return {name: _epochs(config, most) for name, config in {**stages, "train": recipe.train}.items()}
-
-
-def _epochs(config: StageConfig, cells: int) -> int:
-    wanted = math.ceil(config.max_steps / max(math.ceil(cells / config.batch_size), 1))
-    return min(wanted, config.max_epochs or wanted)
+    return {
+        name: config.epochs(config.epoch_length(most, processes))
+        for name, config in {**stages, "train": recipe.train}.items()
+    }
 
 
 def describe_inputs(
-    given: Mapping[str, AnnData | str | Path],
+    given: Mapping[str, Source],
     read: Mapping[str, AnnData],
     annotation: str | Path | pd.DataFrame | None,
     graph: str | Path | GuidanceGraph | None,
@@ -129,7 +127,7 @@ def describe_inputs(
     Parameters
     ----------
     given
-        Objects or files by name.
+        Objects, files, or several files, by name.
     read
         The same, read.
     annotation, graph
@@ -139,13 +137,14 @@ def describe_inputs(
 
     Returns
     -------
-    By name ``path`` (``None`` of an object), ``sha256``, and ``cells`` and ``features`` of a modality.
+    By name ``path`` (``None`` of an object), ``sha256``, and ``cells`` and ``features`` of a modality. Of
+    several files ``path`` is a list, ``files`` has path and digest of each, and ``sha256`` is made of these.
     """
     inputs: dict[str, dict[str, Any]] = {}
     for name, source in given.items():
         entry: dict[str, Any] = {"path": None, "sha256": ""}
-        if isinstance(source, str | Path):
-            entry = {"path": str(source), "sha256": sha256_of(split_mudata(source)[0])}
+        if not isinstance(source, AnnData):
+            entry = _described(source)
         else:
             entry["sha256"] = digest(read[name], name, options)
         inputs[name] = entry | {"cells": read[name].n_obs, "features": read[name].n_vars}
@@ -158,6 +157,17 @@ def describe_inputs(
             frame = table.to_frame() if isinstance(table, GuidanceGraph) else table
             inputs[name] = {"path": None, "sha256": hashlib.sha256(_bytes_of(frame)).hexdigest()}
     return inputs
+
+
+def _described(source: File | tuple[File, ...]) -> dict[str, Any]:
+    files = [
+        {"path": str(file), "sha256": sha256_of(path)}
+        for file, path in zip(files_of(source), paths_of(source), strict=True)
+    ]
+    if len(files) == 1:
+        return files[0]
+    joint = hashlib.sha256("\n".join(file["sha256"] for file in files).encode()).hexdigest()
+    return {"path": [file["path"] for file in files], "sha256": joint, "files": files}
 
 
 def digest(adata: AnnData, name: str, options: IntegrateOptions) -> str:
@@ -217,7 +227,9 @@ def check_same_run(before: Mapping[str, Any], now: Mapping[str, Any], where: str
     )
     differ += [f"the input {name} was not given" for name in is_ if name not in was]
     differ += [
-        f"the input {name} has another content" for name in is_ if was.get(name, is_[name]) != is_[name]
+        _what_differs(name, before["inputs"][name], now["inputs"][name])
+        for name in is_
+        if was.get(name, is_[name]) != is_[name]
     ]
     differ += [f"the input {name} is not given now" for name in was if name not in is_]
     if differ:
@@ -239,6 +251,18 @@ def check_same_run(before: Mapping[str, Any], now: Mapping[str, Any], where: str
             OmicsGlueWarning,
             stacklevel=2,
         )
+
+
+def _what_differs(name: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Say of several files of an input which they are, or which one is another."""
+    old, new = (entry.get("files", [entry]) for entry in (was, now))
+    if len(old) != len(new):
+        return f"the input {name} had {len(old)} file{'s' * (len(old) > 1)}, now {len(new)}"
+    changed = [
+        str(file["path"]) for one, file in zip(old, new, strict=True) if one["sha256"] != file["sha256"]
+    ]
+    of_several = f" ({examples(changed)})" if len(new) > 1 else ""
+    return f"the input {name} has another content{of_several}"
 
 
 def peak_memory() -> int:

@@ -18,6 +18,7 @@ from omicsglue.graph import GuidanceGraph, write_graph
 from omicsglue.keys import BALANCING_WEIGHT, BATCH_WEIGHT, MEMBER_EMBEDDING, member_embedding
 from omicsglue.pipeline.ensemble import joint_history, joint_seconds, save_ensemble, train_ensemble
 from omicsglue.pipeline.failure import started
+from omicsglue.pipeline.files import Source, paths_of, source_of
 from omicsglue.pipeline.notices import heard, quiet
 from omicsglue.pipeline.options import IntegrateOptions
 from omicsglue.pipeline.prepare import Prepared, check_guidance, prepare, read_inputs
@@ -70,7 +71,7 @@ class Integration:
 
 
 def integrate(
-    modalities: Mapping[str, AnnData | str | Path] | MuData,
+    modalities: Mapping[str, AnnData | str | Path | Sequence[str | Path]] | MuData,
     *,
     annotation: str | Path | pd.DataFrame | None = None,
     graph: str | Path | GuidanceGraph | None = None,
@@ -85,8 +86,9 @@ def integrate(
     Parameters
     ----------
     modalities
-        By name: AnnData or ``.h5ad`` files with counts (``file.h5mu:name`` for a modality of a MuData file);
-        or a MuData. At least two. None is changed.
+        By name: AnnData or ``.h5ad`` files with counts (``file.h5mu:name`` for a modality of a MuData file),
+        or lists of files or a pattern (``"plates/*.h5ad"``), which are read together; or a MuData. At least
+        two modalities. None is changed.
     annotation
         Genome annotation, GTF, GFF3 or BED, from which the guidance graph is built. May be left out where
         genes have coordinates in ``var`` already.
@@ -127,7 +129,8 @@ def integrate(
     if folder is not None:
         folder.check_free(overwrite=overwrite, resume=resume)
         if overwrite and not resume:
-            _check_inputs_outside(folder, [*given.values(), annotation, graph])
+            files = [path for each in given.values() for path in paths_of(each)]
+            _check_inputs_outside(folder, [*files, annotation, graph])
     elif resume or overwrite:
         raise OptionError("resume and overwrite need a run folder", where="integrate", remedy="give out=")
     reporter = reporter or LiveBar()
@@ -147,7 +150,7 @@ def integrate(
 class _Job:
     """One run at work."""
 
-    given: Mapping[str, AnnData | str | Path]
+    given: Mapping[str, Source]
     annotation: str | Path | pd.DataFrame | None
     graph: str | Path | GuidanceGraph | None
     options: IntegrateOptions
@@ -316,10 +319,8 @@ def _follow_another(options: IntegrateOptions) -> None:
         leave_if_led(options.device, options.devices)
 
 
-def _given(modalities: Mapping[str, AnnData | str | Path] | MuData) -> dict[str, AnnData | str | Path]:
+def _given(modalities: Mapping[str, Any] | MuData) -> dict[str, Source]:
     """Return the inputs by name, in order, after a look at what they are."""
-    from anndata import AnnData
-
     found = getattr(modalities, "mod", modalities)
     if not isinstance(found, Mapping):
         raise InputError(
@@ -333,19 +334,13 @@ def _given(modalities: Mapping[str, AnnData | str | Path] | MuData) -> dict[str,
             where="--modality",
             remedy="give each modality by its name, such as rna=rna.h5ad and atac=atac.h5ad",
         )
-    for name, source in found.items():
+    for name in found:
         check_modality_name(name)
         if name in RESERVED:
             raise OptionError(
                 f"{name!r} cannot be the name of a modality", where="--modality", remedy="choose another name"
             )
-        if not isinstance(source, AnnData | str | Path):
-            raise InputError(
-                f"it is a {type(source).__name__}, neither AnnData nor the path of a file",
-                where=str(name),
-                remedy="give an AnnData, or the path of an .h5ad file",
-            )
-    return dict(found)
+    return {str(name): source_of(str(name), given) for name, given in found.items()}
 
 
 def _check_inputs_outside(folder: RunFolder, sources: list[object]) -> None:

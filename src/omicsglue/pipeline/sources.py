@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from omicsglue.data.inputs import split_mudata
 from omicsglue.errors import InputError
 from omicsglue.io import sha256_of
+from omicsglue.pipeline.files import paths_of
 
 
 class _Look(NamedTuple):
@@ -26,14 +26,18 @@ class Sources:
     Parameters
     ----------
     given
-        By name; what is no path of a file or folder is left out.
+        By name a file or folder, or several in a tuple; what is neither is left out.
     """
 
     def __init__(self, given: Mapping[str, object]) -> None:
-        paths = {name: split_mudata(each)[0] for name, each in given.items() if isinstance(each, str | Path)}
-        self._paths = {name: path for name, path in paths.items() if path.exists()}
-        self._looks = {name: _look(path) for name, path in self._paths.items()}
-        self._digests: dict[str, str] = {}
+        self._paths = {
+            (name, number): path
+            for name, source in given.items()
+            for number, path in enumerate(paths_of(source))
+            if path.exists()
+        }
+        self._looks = {key: _look(path) for key, path in self._paths.items()}
+        self._digests: dict[tuple[str, int], str] = {}
 
     def were_read(self, inputs: Mapping[str, Mapping[str, Any]]) -> None:
         """Take the digests of the record of a run for those of what was read.
@@ -41,21 +45,26 @@ class Sources:
         Parameters
         ----------
         inputs
-            By name, with ``sha256``.
+            By name, with ``sha256``; of several files, with ``files`` that have one each.
 
         Raises
         ------
         InputError
             If a file has changed since the run began to read, so that nobody knows what was read.
         """
-        for name, look in self._looks.items():
-            if name in inputs and _look(self._paths[name]) != look:
+        for (name, number), look in self._looks.items():
+            path = self._paths[name, number]
+            if name in inputs and _look(path) != look:
                 raise InputError(
                     f"the input {name} changed while it was read",
-                    where=str(self._paths[name]),
+                    where=str(path),
                     remedy="wait until the file is complete, then run again",
                 )
-        self._digests = {name: str(entry["sha256"]) for name, entry in inputs.items()}
+        self._digests = {
+            (name, number): str(file["sha256"])
+            for name, entry in inputs.items()
+            for number, file in enumerate(entry.get("files", [entry]))
+        }
 
     def check(self) -> None:
         """Check that all files still have the content that was read.
@@ -67,18 +76,18 @@ class Sources:
         InputError
             If a file has another content, or is gone.
         """
-        for name, digest in self._digests.items():
-            if name not in self._paths:
+        for key, digest in self._digests.items():
+            if key not in self._paths:
                 continue
-            path = self._paths[name]
+            name, path = key[0], self._paths[key]
             if not path.exists():
                 raise _changed(name, path, "is gone")
             now = _look(path)
-            if now == self._looks[name]:
+            if now == self._looks[key]:
                 continue
             if sha256_of(path) != digest:
                 raise _changed(name, path, "has changed")
-            self._looks[name] = now  # touched, or put back
+            self._looks[key] = now  # touched, or put back
 
 
 def _look(path: Path) -> _Look:

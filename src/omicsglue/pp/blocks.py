@@ -13,6 +13,8 @@ import scipy.sparse as sp
 from anndata.abc import CSCDataset, CSRDataset
 
 from omicsglue.data.matrices import is_sparse, matrix_of
+from omicsglue.data.stacked import StackedRows
+from omicsglue.data.stores import stored_entries
 from omicsglue.errors import InputError
 from omicsglue.pp.counts import refuse_values, warn_of_loading
 
@@ -119,7 +121,7 @@ def on_disk(matrix: Any) -> bool:
 def stored(matrix: Any) -> int:
     """Return how many entries of a matrix are stored: the non-zero ones, or all of a dense one."""
     if isinstance(matrix, CSRDataset | CSCDataset):
-        return int(matrix.group["data"].shape[0])
+        return stored_entries(matrix)
     return int(matrix.nnz) if is_sparse(matrix) else int(matrix.shape[0]) * int(matrix.shape[1])
 
 
@@ -154,6 +156,8 @@ def drawn_cells(nonzeros: npt.NDArray[np.int64], most_nonzeros: int, seed: int) 
 
 def _ends(matrix: Any) -> npt.NDArray[np.int64]:
     """Return where the entries of each row begin and end, from 0, shape ``(cells + 1,)``."""
+    if isinstance(matrix, StackedRows):
+        return matrix.ends()
     if isinstance(matrix, CSRDataset):
         return np.asarray(matrix.group["indptr"][:], dtype=np.int64)
     if is_sparse(matrix):
@@ -174,7 +178,7 @@ def _starts(ends: npt.NDArray[np.int64], cells: int) -> npt.NDArray[np.int64]:
 
 def _read(matrix: Any, ends: npt.NDArray[np.int64], first: int, end: int) -> sp.csr_matrix:
     """Return rows as CSR, float32: a copy."""
-    if not isinstance(matrix, CSRDataset):
+    if not isinstance(matrix, CSRDataset) or isinstance(matrix, StackedRows):
         return sp.csr_matrix(matrix[first:end], dtype=np.float32, copy=True)
     entries = slice(int(ends[first]), int(ends[end]))
     values = np.asarray(matrix.group["data"][entries]).astype(np.float32, copy=False)

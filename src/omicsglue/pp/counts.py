@@ -11,6 +11,7 @@ from anndata.abc import CSCDataset, CSRDataset
 
 from omicsglue.data.counts import check_finite, matrix_name
 from omicsglue.data.matrices import iter_row_blocks, matrix_of
+from omicsglue.data.stores import stored_entries
 from omicsglue.errors import InputError, OmicsGlueWarning, OptionError
 
 if TYPE_CHECKING:
@@ -81,9 +82,9 @@ def warn_of_loading(matrix: Any, where: str) -> None:
         Who asks, for the message.
     """
     if isinstance(matrix, CSCDataset):
-        warn_of_memory(16 * int(matrix.group["data"].shape[0]), "it is stored by columns (CSC)", where)
+        warn_of_memory(16 * stored_entries(matrix), "it is stored by columns (CSC)", where)
     elif isinstance(matrix, CSRDataset):
-        warn_of_memory(16 * int(matrix.group["data"].shape[0]), "this step needs it whole", where)
+        warn_of_memory(16 * stored_entries(matrix), "this step needs it whole", where)
 
 
 def warn_of_memory(needed: float, reason: str, where: str) -> None:

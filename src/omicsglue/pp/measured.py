@@ -17,6 +17,7 @@ from omicsglue.data.encoder_input import Standard, encoder_values
 from omicsglue.data.kinds import SUPPORT
 from omicsglue.data.matrices import column_blocks, iter_row_blocks, matrix_of
 from omicsglue.data.missing import coverage_key, measured_entries
+from omicsglue.data.stacked import StackedRows
 from omicsglue.errors import InputError
 from omicsglue.keys import HIGHLY_VARIABLE, PCA
 from omicsglue.pp.blocks import on_disk
@@ -48,7 +49,7 @@ def are_complete_counts(adata: AnnData, setup: ModalitySetup) -> bool:
 
 def _parts(matrix: Any) -> Iterator[npt.NDArray[Any]]:
     """Yield all values of a matrix, a part at a time."""
-    if isinstance(matrix, CSRDataset | CSCDataset):
+    if isinstance(matrix, CSRDataset | CSCDataset) and not isinstance(matrix, StackedRows):
         values = matrix.group["data"]
         yield from (np.asarray(values[first : first + _PART]) for first in range(0, values.shape[0], _PART))
     else:

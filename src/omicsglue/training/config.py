@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
 from omicsglue.errors import OptionError
@@ -41,6 +42,9 @@ class StageConfig:
         Share of the graph's edges (both directions, self-loops) drawn as positives in a step.
     most_positives
         But never more than so many, so that a graph of millions of edges does not slow the step.
+    longest_epoch
+        Steps after which an epoch ends at the latest. Up to 64,000 cells (with 128 in a step) an epoch passes
+        over them once; of more it ends within the pass, and the next goes on there.
     validate_every
         Steps at least between validations, which take place at the end of epochs and cost as much as a step:
         short epochs are not all validated, the last always.
@@ -70,6 +74,7 @@ class StageConfig:
     negatives: int = 10
     graph_share: float = 1 / 32
     most_positives: int = 4096
+    longest_epoch: int = 500
     validate_every: int = 20
     plateau: PlateauConfig = field(default_factory=PlateauConfig)
     weights: ObjectiveWeights = field(default_factory=ObjectiveWeights)
@@ -90,6 +95,7 @@ class StageConfig:
             ("ema", 0 <= self.ema < 1, "0 or more and less than 1"),
             ("negatives", self.negatives >= 1, "1 or more"),
             ("most_positives", self.most_positives >= 1, "1 or more"),
+            ("longest_epoch", self.longest_epoch >= 1, "1 or more"),
             ("validate_every", self.validate_every >= 1, "1 or more"),
             ("graph_share", 0 < self.graph_share <= 1, "more than 0 and at most 1"),
         ):
@@ -99,6 +105,23 @@ class StageConfig:
                     where="StageConfig",
                     remedy=f"give a number that is {needed}",
                 )
+
+    def epoch_length(self, cells: int, processes: int = 1) -> int:
+        """Return the steps of an epoch: one pass over the largest modality, or fewer where that is long.
+
+        Parameters
+        ----------
+        cells
+            Cells of the largest modality on which the stage trains.
+        processes
+            How many processes train together.
+        """
+        return min(max(math.ceil(cells / (self.batch_size * processes)), 1), self.longest_epoch)
+
+    def epochs(self, epoch_length: int) -> int:
+        """Return after how many epochs, of so many steps, the stage ends at the latest."""
+        wanted = math.ceil(self.max_steps / epoch_length)
+        return min(wanted, self.max_epochs or wanted)
 
     def shortened(self, share: float) -> StageConfig:
         """Return the same settings with a share of the steps, of burn-in and of the stopping rules."""

@@ -125,15 +125,14 @@ class Stage:
 
     @property
     def epoch_length(self) -> int:
-        """Steps in which the largest modality is passed over once."""
+        """Steps in which the largest modality is passed over once, or fewer where that is long."""
         cells = max(len(split.train) for split in self.data.splits.values())
-        return max(math.ceil(cells / (self.config.batch_size * self.engine.number)), 1)
+        return self.config.epoch_length(cells, self.engine.number)
 
     @property
     def epochs(self) -> int:
         """Epochs after which the stage ends at the latest."""
-        wanted = math.ceil(self.config.max_steps / self.epoch_length)
-        return min(wanted, self.config.max_epochs or wanted)
+        return self.config.epochs(self.epoch_length)
 
     def run(self, reporter: Reporter, on_step: StepHook) -> None:
         """Train to the end of the stage, from wherever it stands.
