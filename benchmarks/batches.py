@@ -6,8 +6,9 @@ r"""Measure what the options for batches do: one JSON line a setting.
         --annotation $D/annotation/mm10.genes.gtf.gz
 
 `simulated`: cells of three batches with a strong effect; a common type is in one batch only. `partial`: the
-same, and one batch not measured in ATAC. With `--type-effect S` a batch changes each feature of each type by a
-factor of its own as well (log sd S, by leaving out counts), which no decoder parameter of a batch takes up. `snare`: cells of mouse cortex, drawn at random; batches are plates.
+same, and one batch not measured in ATAC. With `--type-effect S` a batch changes each feature of each type by
+a factor of its own as well (log sd S, by leaving out counts), which no decoder parameter of a batch takes up.
+`snare`: cells of mouse cortex, drawn at random; batches are plates.
 
 Settings: `none` (no batch key), `decoder` (batch key: decoder parameters by batch), `shared` (the
 discriminator is told the batch too), `align` (batches of both modalities are aligned), `both`.

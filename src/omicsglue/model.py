@@ -299,7 +299,7 @@ class GLUE:
         OptionError
             If there is no such modality.
         InputError
-            If the other cells lack what the encoder sees, or, where batches are aligned, are of another batch.
+            If the other cells lack what the encoder sees, or are of other batches where these are aligned.
         """
         self._trained()
         inputs = self._cells(modality).inputs
