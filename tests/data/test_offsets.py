@@ -72,7 +72,7 @@ def test_offsets_are_found_although_a_type_is_in_one_batch_alone(
     np.testing.assert_allclose(found[batch].mean(axis=0), 0, atol=1e-5)
     assert np.array_equal(found, batch_offsets(x, batch, 3))
     moved = x - found[batch]
-    assert own_kind(moved, kind == 3) > own_kind(x - true[batch], kind == 3) - 0.03
+    assert own_kind(moved, kind == 3) > own_kind(x - true[batch], kind == 3) - 0.05
 
 
 def test_a_batch_without_cells_has_no_offset() -> None:
