@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from omicsglue.data.encoder_input import EncoderInput
 from omicsglue.data.groups import aligned_modalities
 from omicsglue.data.modality import ModalityData
 from omicsglue.errors import InputError, OmicsGlueWarning
@@ -57,13 +58,24 @@ def without_offsets(modalities: Mapping[str, ModalityData], asked: Sequence[str]
     return {name: _aligned(data) if name in names else data for name, data in modalities.items()}
 
 
-def _aligned(data: ModalityData) -> ModalityData:
-    if sp.issparse(data.inputs):
+def check_dense(inputs: EncoderInput, where: str) -> None:
+    """Check that the encoder sees an array, off which offsets can be taken.
+
+    Raises
+    ------
+    InputError
+        If it sees sparse data.
+    """
+    if sp.issparse(inputs):
         raise InputError(
-            "batches are aligned in a representation, and the encoder sees log-normalised data",
-            where=data.name,
+            "batches are aligned in a representation, and the encoder sees log-normalised counts",
+            where=where,
             remedy="compute one, such as og.pp.pca or og.pp.lsi, and name it in the setup",
         )
+
+
+def _aligned(data: ModalityData) -> ModalityData:
+    check_dense(data.inputs, data.name)
     offsets = batch_offsets(data.inputs, data.batch, len(data.batches))
     if not offsets.any():
         warnings.warn(
