@@ -27,7 +27,7 @@ Floats64 = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 NEIGHBOURS = 10  # of a cell in another batch, but at most a tenth of its cells
 MOST_CELLS = 6000  # of all batches: more would not make a mean much more certain
-TURNS = 12  # of finding neighbours and offsets, at most
+TURNS = 8  # of finding neighbours and offsets, at most
 SETTLED = 0.01  # change of the offsets, in relation to their size, at which they are found
 DIVISIONS = 3  # random divisions of the cells, whose offsets are chance
 CHANCE = 2.0  # times the mean square of such offsets, up to which a batch effect may be chance
@@ -173,23 +173,24 @@ def mutual_neighbours(one: Floats64, other: Floats64) -> tuple[Ints, Ints]:
     Parameters
     ----------
     one, other
-        Cells of each, ``(n, d)`` and ``(m, d)``.
+        Cells of each, rows of length 1, ``(n, d)`` and ``(m, d)``.
 
     Returns
     -------
     Rows of the first and of the second, ``(pairs,)`` each.
     """
-    if not len(one) or not len(other):
-        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    forth, back = _nearest(one, other), _nearest(other, one).T
-    pairs = forth.multiply(back).tocoo()
-    return pairs.row.astype(np.int64), pairs.col.astype(np.int64)
+    cosine = one @ other.T
+    first, second = np.nonzero(_highest(cosine, axis=1) & _highest(cosine, axis=0))
+    return first, second
 
 
-def _nearest(queries: Floats64, cells: Floats64) -> sp.csr_matrix:
-    """Return a table of which cells are among the nearest of each query, queries x cells."""
-    from sklearn.neighbors import NearestNeighbors
-
-    number = min(NEIGHBOURS, max(len(cells) // 10, 1))
-    search = NearestNeighbors(n_neighbors=number, algorithm="brute").fit(cells)
-    return sp.csr_matrix(search.kneighbors_graph(queries))
+def _highest(values: Floats64, axis: int) -> npt.NDArray[np.bool_]:
+    """Return which entries are among the highest along an axis: ten, but at most a tenth of its length."""
+    length = values.shape[axis]
+    marked = np.zeros(values.shape, dtype=bool)
+    if values.size:
+        number = min(NEIGHBOURS, max(length // 10, 1))
+        order = np.argpartition(values, length - number, axis=axis)
+        best = order.take(range(length - number, length), axis=axis)
+        np.put_along_axis(marked, best, values=True, axis=axis)
+    return marked
