@@ -29,6 +29,7 @@ from composition import STUDIES, prepared, say, scores, simulated, weight_error
 from omicsglue import balancing
 from omicsglue import recipe as recipes
 from omicsglue.data.grouping import group_means, grouped_cells
+from omicsglue.matching import Clustering, pair_weights
 from omicsglue.recipe import Recipe
 from omicsglue.training.progress import Silent
 
@@ -108,9 +109,9 @@ def trained(
     model = og.GLUE(data.modalities, graph, recipe)
     computed, differs = recipes.balancing_weights, recipes.composition_differs
 
-    def weighed(u: dict[str, np.ndarray], config: Any, drawn: int) -> dict[str, np.ndarray]:
+    def weighed(u: dict[str, np.ndarray], config: Any, drawn: int, profiles: Any) -> dict[str, np.ndarray]:
         facts["cpu_pretrain"] = time.process_time() - began
-        found = computed(u, config, drawn)
+        found = computed(u, config, drawn, profiles)
         facts["weight_error_found"] = weight_error(data, found)
         other = by_metacells(u, config, drawn, options.metacells)
         facts["weight_error_metacells"] = weight_error(data, other)
@@ -139,20 +140,17 @@ def trained(
 def by_metacells(
     embeddings: dict[str, np.ndarray], config: Any, seed: int, number: int
 ) -> dict[str, np.ndarray]:
-    """Return balancing weights whose clusters are those of metacells, with shares counted in cells."""
-    labels, centroids = {}, []
-    for name, u in embeddings.items():
+    """Return balancing weights of clusters of metacells in the embedding, shares counted in cells."""
+    found = []
+    for u in embeddings.values():
         code = grouped_cells(u, np.zeros(len(u), dtype=np.int64), number, seed=seed)
         means = group_means(lambda rows, u=u: u[rows], code, int(code.max()) + 1)
-        labels[name] = balancing.leiden_clusters(means.astype(np.float32), config, seed)[code]
-        centroids.append(group_means(lambda rows, u=u: u[rows], labels[name], int(labels[name].max()) + 1))
-    shares = [np.bincount(each) / len(each) for each in labels.values()]
-    by_cluster = balancing.cluster_weights(centroids, shares, config.cutoff, config.power)
-    found = {}
-    for (name, each), weight in zip(labels.items(), by_cluster, strict=True):
-        mean = weight[each].mean()
-        found[name] = (weight[each] / mean if mean > 0 else np.ones(len(each))).astype(np.float32)
-    return found
+        labels = balancing.leiden_clusters(means.astype(np.float32), config, seed)[code]
+        centroids = group_means(lambda rows, u=u: u[rows], labels, int(labels.max()) + 1)
+        found.append([Clustering(labels, centroids, {})])
+    one, other = embeddings
+    weights = pair_weights((one, other), *found, config.cutoff, config.power)
+    return {name: weight.astype(np.float32) for name, weight in zip(embeddings, weights, strict=True)}
 
 
 if __name__ == "__main__":

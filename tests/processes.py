@@ -127,7 +127,6 @@ def problem(number: int, *, dropout: float, dtype: torch.dtype) -> Problem:
         name: replace(
             cells,
             weight=rng.uniform(0.2, 3, len(cells)).astype(np.float32),
-            batch_weight=rng.uniform(0.2, 3, len(cells)).astype(np.float32),
             label=np.where(rng.random(len(cells)) < 0.3, -1, cells.label),
         )
         for name, cells in model._data.items()
@@ -142,7 +141,7 @@ def problem(number: int, *, dropout: float, dtype: torch.dtype) -> Problem:
     everything = {name: np.concatenate([own[name] for own in rows]) for name in data}
     joined = EdgeBatch(*(torch.cat(part) for part in zip(*(vars(e).values() for e in edges), strict=True)))
     whole = batch_of(data, everything, joined, pairs)
-    weights = ObjectiveWeights(label_power=0.3, discrepancy=0.5, batch_discrepancy=0.4, joint=0.3, cross=0.3)
+    weights = ObjectiveWeights(label_power=0.3, discrepancy=0.5, joint=0.3, cross=0.3)
     network = model.network.to(dtype)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -192,7 +191,7 @@ def passed(
 ) -> dict[str, Tensor]:
     """Return values, gradients and running statistics after one pass, all by name."""
     network.train()
-    breakdown = evaluate(network(batch, conduct, 0.3, 0.2), batch, weights)
+    breakdown = evaluate(network(batch, conduct, 0.3), batch, weights)
     breakdown.total.backward()
     values = breakdown.values()
     if team is not None:

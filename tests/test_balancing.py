@@ -13,8 +13,6 @@ from omicsglue.balancing import (
     FINENESS,
     BalancingConfig,
     balancing_weights,
-    batch_weights,
-    cluster_weights,
     composition_differs,
     fuzzy_neighbours,
     leiden_clusterings,
@@ -22,62 +20,6 @@ from omicsglue.balancing import (
 )
 
 CONFIG = BalancingConfig()
-
-
-@pytest.mark.parametrize("sizes", [(3, 4), (3, 2, 4)])
-def test_first_weights_equal_the_formula_written_out(
-    sizes: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("omicsglue.balancing.TURNS", 1)
-    monkeypatch.setattr("omicsglue.balancing.LIKENESS", -1.0)
-    rng = np.random.default_rng(0)
-    centroids = [rng.normal(size=(n, 3)) for n in sizes]
-    shares = [rng.dirichlet(np.ones(n)) for n in sizes]
-    centred = [c - c.mean(axis=0) for c in centroids]
-    spread = [c.std(axis=0) for c in centroids]
-
-    def similarity(k: int, i: int, m: int, j: int) -> float:
-        common = [min(a, b) / max(a, b) for a, b in zip(spread[k], spread[m], strict=True)]
-        one, other = centred[k][i] * common, centred[m][j] * common
-        cosine = float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
-        return cosine**4 if cosine > 0.1 else 0.0
-
-    for k, found in enumerate(cluster_weights(centroids, shares, 0.1, 4)):
-        for i in range(sizes[k]):
-            weight = 1.0
-            for m in set(range(len(sizes))) - {k}:
-                ratio = 0.0
-                for j in range(sizes[m]):
-                    claimed = sum(similarity(k, other, m, j) * shares[k][other] for other in range(sizes[k]))
-                    ratio += similarity(k, i, m, j) * shares[m][j] / claimed if claimed else 0
-                weight *= ratio
-            assert found[i] == pytest.approx(weight ** (1 / len(sizes)))
-
-
-def test_where_a_modality_lies_as_a_whole_does_not_matter() -> None:
-    types, shares = 10 * np.eye(3, 5), [np.array([4, 1, 2]) / 7, np.array([1, 4, 2]) / 7]
-    moved = types + np.array([0, 0, 0, 40, -25])
-    expected = cluster_weights([types, types], shares, 0.3, 4)
-    for found, each in zip(cluster_weights([types, moved], shares, 0.3, 4), expected, strict=True):
-        np.testing.assert_allclose(found, each)
-
-
-def test_what_one_modality_alone_tells_apart_does_not_matter() -> None:
-    types = 10 * np.eye(3, 5)
-    own = types.copy()
-    own[:, 4] = [30, -30, 0]  # a dimension that the other does not use
-    shares = [np.array([4, 1, 2]) / 7, np.array([1, 4, 2]) / 7]
-    expected = cluster_weights([types, types], shares, 0.3, 4)
-    for found, each in zip(cluster_weights([types, own], shares, 0.3, 4), expected, strict=True):
-        np.testing.assert_allclose(found, each)
-
-
-def test_clusters_that_are_hardly_alike_say_nothing() -> None:
-    rng = np.random.default_rng(5)
-    found = cluster_weights(
-        [rng.normal(size=(4, 30)) for _ in "ab"], [np.array([0.7, 0.1, 0.1, 0.1])] * 2, 0.1, 4
-    )
-    assert all((weight == 1).all() for weight in found)
 
 
 def test_composition_differs_where_weights_depart_from_one() -> None:
@@ -88,13 +30,6 @@ def test_composition_differs_where_weights_depart_from_one() -> None:
     assert not composition_differs(balancing_weights(u, CONFIG, 0))
     u["b"] = blobs([150, 150], 1)
     assert composition_differs(balancing_weights(u, CONFIG, 0))
-
-
-def test_equal_composition_weighs_one_however_clusters_are_cut() -> None:
-    whole = [np.eye(2), np.eye(2)[[0, 0, 1]]]  # the second modality's first type is cut in two
-    weights = cluster_weights(whole, [np.array([0.6, 0.4]), np.array([0.5, 0.1, 0.4])], 0.5, 4)
-    np.testing.assert_allclose(weights[0], 1)
-    np.testing.assert_allclose(weights[1], 1)
 
 
 def blobs(sizes: list[int], seed: int, *, spread: float = 0.3) -> np.ndarray:
@@ -250,24 +185,3 @@ def test_ten_thousand_cells_are_clustered() -> None:
     labels = leiden_clusters(u, CONFIG, 0)
     purity = sum(np.bincount(types[labels == cluster]).max() for cluster in np.unique(labels))
     assert purity > 0.95 * len(types)
-
-
-def test_a_type_of_one_batch_weighs_nothing_between_batches() -> None:
-    sizes = ([100, 60, 0], [60, 100, 80], [80, 80, 0])
-    u = np.concatenate([blobs(each, seed) for seed, each in enumerate(sizes)])
-    batch = np.repeat([0, 2, 5], [sum(each) for each in sizes])
-    types = np.concatenate([np.repeat([0, 1, 2], each) for each in sizes])
-    order = np.random.default_rng(0).permutation(len(u))
-    weight = np.empty(len(u), dtype=np.float32)
-    weight[order] = batch_weights(u[order], batch[order], CONFIG, 0)
-    assert (weight[types == 2] == 0).all()
-    for code in (0, 2, 5):
-        assert weight[batch == code].mean() == pytest.approx(1, abs=1e-5)
-    common = [[weight[(batch == code) & (types == i)].sum() for i in (0, 1)] for code in (0, 2, 5)]
-    shares_of_first = [first / (first + second) for first, second in common]
-    np.testing.assert_allclose(shares_of_first, shares_of_first[0], atol=1e-4)
-
-
-def test_one_batch_weighs_one() -> None:
-    weight = batch_weights(blobs([30, 30], 0), np.zeros(60, dtype=np.int64), CONFIG, 0)
-    np.testing.assert_allclose(weight, 1, rtol=1e-6)

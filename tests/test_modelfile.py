@@ -37,7 +37,7 @@ def test_two_files_are_written(folder: Path) -> None:
     tensors = load_file(folder / WEIGHTS)
     assert {name.partition("/")[0] for name in tensors} == {"network", "weight", "edges"}
     record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    assert record["format"] == 1
+    assert record["format"] == 2
     assert list(record["modalities"]) == ["rna", "atac"]
 
 
@@ -95,8 +95,8 @@ def test_a_damaged_record_is_noticed(folder: Path, text: str) -> None:
 
 
 def test_another_format_is_refused(folder: Path) -> None:
-    rewrite(folder, lambda record: record.update(format=2))
-    with pytest.raises(ModelFileError, match="format 2, expected 1"):
+    rewrite(folder, lambda record: record.update(format=3))
+    with pytest.raises(ModelFileError, match="format 3, expected 2"):
         read_model(folder)
 
 

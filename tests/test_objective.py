@@ -20,7 +20,6 @@ from omicsglue.nn.pairs import PairOutput
 from omicsglue.objective import (
     ObjectiveWeights,
     align_terms,
-    batch_terms,
     cosine_terms,
     data_terms,
     discrepancy_terms,
@@ -257,54 +256,6 @@ def test_more_negatives_do_not_outweigh_positives(out: NetworkOutput, batch: Bat
     expected = graph_terms(out, batch, WEIGHTS)[0].value
     found = graph_terms(out._replace(edge_logits=out.edge_logits[more]), Batch(batch.cells, many), WEIGHTS)
     torch.testing.assert_close(found[0].value, expected)
-
-
-def with_batches(out: NetworkOutput, batch: Batch) -> tuple[NetworkOutput, Batch]:
-    """Three batches of ATAC, of which the minibatch holds no weight of the last."""
-    codes, weight = torch.tensor([0, 1, 1, 0, 2, 1]), torch.tensor([1.5, 0.2, 1.0, 0.7, 0.0, 2.0])
-    atac = CellBatch(**{**vars(batch.cells["atac"]), "batch": codes, "batch_weight": weight})
-    logits = {"atac": randn(6, 3, seed=30)}
-    return out._replace(batch_logits=logits), Batch({**batch.cells, "atac": atac}, batch.edges)
-
-
-def test_batches_are_told_apart_by_weighted_cross_entropy(out: NetworkOutput, batch: Batch) -> None:
-    out, batch = with_batches(out, batch)
-    align = batch_terms(out, batch, WEIGHTS)[0]
-    cells = batch.cells["atac"]
-    rows = zip(
-        out.batch_logits["atac"].tolist(), cells.batch.tolist(), cells.batch_weight.tolist(), strict=True
-    )
-    expected = np.mean([cross_entropy(row, code) * weight for row, code, weight in rows])
-    assert (align.name, align.weight, align.autoencoder) == ("batch_align_atac", 1, False)
-    assert align.value.item() == pytest.approx(expected, rel=1e-5)
-
-
-def test_the_discrepancy_of_batches_is_that_of_pairs_with_weight(out: NetworkOutput, batch: Batch) -> None:
-    out, batch = with_batches(out, batch)
-    weights = ObjectiveWeights(batch_discrepancy=0.3)
-    term = batch_terms(out, batch, weights)[1]
-    x, cells = out.means["atac"].double().numpy(), batch.cells["atac"]
-    codes, weight = cells.batch.numpy(), cells.batch_weight.double().numpy()
-    first, second = (np.where(codes == code, weight, 0) / weight[codes == code].sum() for code in (0, 1))
-    distance = ((x[:, None] - x[None]) ** 2).sum(-1)
-    spread = distance.mean()
-    kernel = sum(scale * spread / (scale * spread + distance) for scale in (0.1, 0.3, 1.0, 3.0))
-    signed = first - second
-    assert term.value.item() == pytest.approx(signed @ kernel @ signed / 2 / 3, rel=1e-4)  # of three pairs
-    assert (term.name, term.weight) == ("batch_discrepancy_atac", 0.3)
-    assert len(batch_terms(out, batch, ObjectiveWeights(batch_discrepancy=0))) == 1
-
-
-def test_without_weights_all_cells_of_batches_count_alike(out: NetworkOutput, batch: Batch) -> None:
-    out, batch = with_batches(out, batch)
-    cells = CellBatch(**{**vars(batch.cells["atac"]), "batch_weight": None})
-    align = batch_terms(out, Batch({**batch.cells, "atac": cells}, batch.edges), WEIGHTS)[0]
-    rows = zip(out.batch_logits["atac"].tolist(), cells.batch.tolist(), strict=True)
-    assert align.value.item() == pytest.approx(np.mean([cross_entropy(*each) for each in rows]), rel=1e-5)
-
-
-def test_nothing_is_asked_of_batches_that_are_not_aligned(out: NetworkOutput, batch: Batch) -> None:
-    assert batch_terms(out, batch, WEIGHTS) == []
 
 
 # Joint cells: the first is in both modalities, and so are the last of RNA and the first but one of ATAC

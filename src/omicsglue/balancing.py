@@ -3,8 +3,7 @@
 Each modality is clustered in the pretrained space and clusters are matched between modalities, as in Cao &
 Gao 2022. They give a cell the summed similarity of its cluster over its size; here it gets the ratio of
 matched shares, which is 1 where composition does not differ (``docs/decisions/0007-balancing-by-ratios.md``).
-How clusters of modalities are matched: :mod:`omicsglue.matching`. Batches of one modality lie in one space:
-their clusters are matched by the cosine similarity of centroids alone.
+How clusters of modalities are matched: :mod:`omicsglue.matching`.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from omicsglue.matching import Clustering, Profiles, common_use, pair_weights, unit_rows
+from omicsglue.matching import Clustering, Profiles, pair_weights, unit_rows
 from omicsglue.metrics.neighbours import neighbour_blocks
 
 Floats = npt.NDArray[np.float32]
@@ -28,10 +27,7 @@ MOST_CELLS = 50_000  # more are clustered by a sample: the time of exact neighbo
 SMALLEST_SCALE, LARGEST_SCALE = 1e-3, 1e4  # in units of a cell's distances to its neighbours
 ZERO = 1e-100  # where all neighbours lie in one place
 BISECTIONS = 60
-LIKENESS = 0.5  # mean cosine of clusters and their likes below which nothing can be said of composition
 DIFFERENT = 0.25  # mean departure of the weights from 1 beyond which composition differs
-TURNS = 6  # of finding weights and means of clusters
-LEAST = 1e-3  # weight of a cluster in the mean of its modality
 FINENESS = (0.4, 0.5, 0.7, 1.0)  # times the resolution: the clusterings by which modalities are matched
 
 
@@ -42,22 +38,19 @@ class BalancingConfig:
     Attributes
     ----------
     resolution
-        Resolution of the Leiden clustering of batches, and of the finest one of modalities.
+        Resolution of the finest Leiden clustering.
     neighbours
         Neighbours of each cell in the clustered graph.
     cutoff
         Similarity, in relation to the best matches of both, under which clusters of modalities do not match.
     power
         Exponent that sharpens the similarity of those that do.
-    batch_cutoff
-        Cosine similarity of centroids under which clusters of batches do not match.
     """
 
     resolution: float = 1.0
     neighbours: int = 15
     cutoff: float = 0.3
     power: float = 4.0
-    batch_cutoff: float = 0.5
 
 
 def balancing_weights(
@@ -144,39 +137,6 @@ def composition_differs(weights: Mapping[str, Floats]) -> bool:
         Of each modality, ``(n_k,)``, mean 1.
     """
     return any(float(np.abs(weight - 1).mean()) > DIFFERENT for weight in weights.values())
-
-
-def batch_weights(u: Floats, batch: Ints, config: BalancingConfig, seed: int) -> Floats:
-    """Return the weight of every cell of one modality in the alignment of its batches.
-
-    Batches are balanced as modalities are: a cell whose like is in no other batch weighs nothing, so that it
-    is not drawn to cells of another kind.
-
-    Parameters
-    ----------
-    u
-        Cell embeddings in the pretrained space, ``(n, D)``.
-    batch
-        Code of each cell's batch, ``(n,)``.
-    config, seed
-        As for :func:`balancing_weights`.
-
-    Returns
-    -------
-    Shape ``(n,)``, float32, mean 1 over each batch.
-    """
-    rows = {str(code): np.flatnonzero(batch == code) for code in np.unique(batch)}
-    clusters = {code: leiden_clusters(u[each], config, seed) for code, each in rows.items()}
-    by_cluster = cluster_weights(
-        [_centroids(u[rows[code]], labels) for code, labels in clusters.items()],
-        [np.bincount(labels) / len(labels) for labels in clusters.values()],
-        config.batch_cutoff,
-        config.power,
-    )
-    weights = np.ones(len(u), dtype=np.float32)
-    for (code, labels), each in zip(clusters.items(), by_cluster, strict=True):
-        weights[rows[code]] = _of_mean_one(each[labels])
-    return weights
 
 
 def leiden_clusters(u: Floats, config: BalancingConfig, seed: int) -> Ints:
@@ -272,72 +232,6 @@ def _scales(beyond: Floats64, distances: Floats64, total: float) -> Floats64:
         above = np.exp(-beyond / middle[:, None]).sum(axis=1) > total
         low, high = np.where(above, low, middle), np.where(above, middle, high)
     return np.asarray(high)
-
-
-def cluster_weights(
-    centroids: Sequence[Floats64], shares: Sequence[Floats64], cutoff: float, power: float
-) -> list[Floats64]:
-    """Return the weight of a cell in each cluster of each modality, or batch, by cosines of centroids alone.
-
-    What modality m has of the cells in cluster i of modality k is found by handing the shares of m's
-    clusters to the clusters of k that they resemble, in proportion to similarity and size. Its ratio to the
-    cluster's own share is 1 where composition agrees, however the clusters are cut, and 0 where m has no
-    match. The weight is the product of these ratios over the other modalities to the power 1/K, so that
-    after weighting all modalities have the geometric mean of their compositions.
-
-    Similarity is the cosine of centroids seen from the modality's weighted mean. Weights and means are
-    found in turn, beginning with clusters of equal weight. Two modalities whose clusters hardly resemble each
-    other at all (the nearest ones by less than 0.5 in the mean) say nothing of each other's composition: the
-    guidance has not tied them.
-
-    Parameters
-    ----------
-    centroids
-        Centroids of each of K modalities, ``(clusters, D)``.
-    shares
-        Share of the modality's cells in each cluster, ``(clusters,)``, sum 1.
-    cutoff, power
-        See :class:`BalancingConfig`.
-
-    Returns
-    -------
-    One array of shape ``(clusters,)`` a modality; its mean over cells is not yet 1.
-    """
-    weights = [1 / (len(share) * share) for share in shares]
-    for turn in range(TURNS):
-        found = _matched_weights(centroids, shares, weights, cutoff, power)
-        if turn < TURNS - 1:
-            weights = [np.maximum(np.sqrt(a * b), LEAST) for a, b in zip(weights, found, strict=True)]
-    return found
-
-
-def _matched_weights(
-    centroids: Sequence[Floats64],
-    shares: Sequence[Floats64],
-    weights: Sequence[Floats64],
-    cutoff: float,
-    power: float,
-) -> list[Floats64]:
-    """Return new weights of clusters, given weights from which the modalities' means are taken."""
-    masses = [w * share / (w @ share) for w, share in zip(weights, shares, strict=True)]
-    centred = [c - mass @ c for c, mass in zip(centroids, masses, strict=True)]
-    spreads = [np.sqrt(mass @ np.square(c)) for c, mass in zip(centred, masses, strict=True)]
-    found = []
-    for k, own in enumerate(centred):
-        ratios = np.ones(len(own))
-        for m, other in enumerate(centred):
-            if m == k:
-                continue
-            common = common_use(spreads[k], spreads[m])
-            cosine = unit_rows(own * common) @ unit_rows(other * common).T
-            if (cosine.max(0).mean() + cosine.max(1).mean()) / 2 < LIKENESS:
-                continue
-            similarity = np.where(cosine > cutoff, np.maximum(cosine, 0) ** power, 0.0)
-            claimed = similarity.T @ shares[k]
-            handed = np.divide(shares[m], claimed, out=np.zeros(len(other)), where=claimed > 0)
-            ratios *= similarity @ handed
-        found.append(ratios ** (1 / len(centred)))
-    return found
 
 
 def _centroids(u: npt.NDArray[np.floating], labels: Ints) -> Floats64:

@@ -26,7 +26,6 @@ MEMBER_EMBEDDING: Final = re.compile(rf"{EMBEDDING}(_[1-9]\d*)?")  # see member_
 BALANCING_WEIGHT: Final = "glue_weight"  # obs
 METACELL: Final = "metacell"  # obs: the metacell of each cell
 METACELL_SIZE: Final = "n_cells"  # obs of metacells
-BATCH_WEIGHT: Final = "glue_batch_weight"  # obs, where the batches of a modality are aligned
 
 # layers
 COVERAGE: Final = "coverage"  # covered reads of methylation, beside methylated ones in X

@@ -25,6 +25,7 @@ from omicsglue.data.modality import (
     label_names,
     resolve_all,
 )
+from omicsglue.data.offsets import without_offsets
 from omicsglue.data.pairing import Pairing, pair_cells, pairs_to_use
 from omicsglue.data.setup import ModalitySetup, read_setup, write_setup
 from omicsglue.errors import NotTrainedError, OptionError
@@ -96,11 +97,12 @@ class GLUE:
         self.graph_report = check_graph(graph, {name: adata.var_names for name, adata in modalities.items()})
         self.setups = {name: read_setup(adata, name) for name, adata in modalities.items()}
         self.labels = label_names(modalities, self.setups)
-        self._data = resolve_all(modalities, self.setups, graph.vertices, self.labels)
+        data = resolve_all(modalities, self.setups, graph.vertices, self.labels)
         for name, adata in modalities.items():
             checks.check_enough_cells(adata.n_obs, self.recipe.batch_size, where=name)
-        shape, batches = self.recipe.network, {name: cells.batches for name, cells in self._data.items()}
+        shape, batches = self.recipe.network, {name: cells.batches for name, cells in data.items()}
         check_batch_options(batches, shared=shape.shared_batches, align=shape.align_batches)
+        self._data = without_offsets(data, shape.align_batches)
         self.pairing = pairing
         self._pairs: Pairing | None = None if pairing is None else pair_cells(modalities, pairing)
         self._build()
@@ -281,7 +283,8 @@ class GLUE:
             Name of the modality.
         adata
             Other cells of this modality, with a representation made in the same way (or, where the model sees
-            counts, with the same features); by default those of training.
+            counts, with the same features), and with their batches where these are aligned; by default those
+            of training.
         return_std
             Return the posterior standard deviation too.
 
@@ -296,7 +299,7 @@ class GLUE:
         OptionError
             If there is no such modality.
         InputError
-            If the other cells lack what the encoder sees.
+            If the other cells lack what the encoder sees, or are of other batches where these are aligned.
         """
         self._trained()
         inputs = self._cells(modality).inputs
@@ -343,15 +346,13 @@ class GLUE:
         cells = pd.Index(self._cells(modality).cells) if adata is None else adata.obs_names
         return label_probabilities(self.network, np.asarray(means), cells, self.labels)
 
-    def balancing_weights(self, modality: str, *, between_batches: bool = False) -> Floats:
+    def balancing_weights(self, modality: str) -> Floats:
         """Return the balancing weight of each cell of training, mean 1.
 
         Parameters
         ----------
         modality
             Name of the modality.
-        between_batches
-            Return the weight in the alignment of the modality's batches; 1 where they are not aligned.
 
         Returns
         -------
@@ -362,8 +363,8 @@ class GLUE:
         NotTrainedError, OptionError
             If the model has not been trained, or there is no such modality.
         """
-        plain, outcome = np.ones(len(self._cells(modality)), dtype=np.float32), self._trained()
-        return outcome.batch_weights.get(modality, plain) if between_batches else outcome.weights[modality]
+        self._cells(modality)
+        return self._trained().weights[modality]
 
     def save(self, folder: str | Path) -> None:
         """Write ``weights.safetensors`` and ``model.json`` to a folder, whole or not at all.
@@ -383,7 +384,14 @@ class GLUE:
         known = {name: SavedModality.of(cells, self.setups[name]) for name, cells in self._data.items()}
         network = self.network.state_dict()
         saved = SavedModel(
-            known, self.labels, self.recipe, self._trained(), self.graph, network, self.pairing
+            known,
+            self.labels,
+            self.recipe,
+            self._trained(),
+            self.graph,
+            network,
+            self.pairing,
+            {name: cells.offsets for name, cells in self._data.items() if cells.offsets is not None},
         )
         write_model(Path(folder), saved)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,7 @@ from omicsglue.training.stopping import PlateauConfig
 if TYPE_CHECKING:
     from anndata import AnnData
 
-FORMAT = 1
+FORMAT = 2
 WEIGHTS, RECORD = "weights.safetensors", "model.json"
 EDGES = ("source", "target", "weight", "sign", "kind_codes", "distance")
 
@@ -92,6 +92,8 @@ class SavedModel:
         The network's weights.
     pairing
         How paired cells were found, if training used them.
+    offsets
+        What was taken off the encoder's input of each batch, where batches are aligned, ``(batches, d)``.
     """
 
     modalities: Mapping[str, SavedModality]
@@ -101,6 +103,7 @@ class SavedModel:
     graph: GuidanceGraph
     network: Mapping[str, Tensor]
     pairing: str | None = None
+    offsets: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
 
     def resolve(self, modalities: Mapping[str, AnnData]) -> dict[str, ModalityData]:
         """Return cells as the model knows them.
@@ -122,6 +125,7 @@ class SavedModel:
                 standard=known.standard,
             )
             check_dimensions(found[name].inputs, known.inputs, name)
+            found[name] = found[name].less(self.offsets.get(name))
         return found
 
     def restore(self, network: Network, where: str) -> None:
@@ -154,9 +158,9 @@ def write_model(folder: Path, model: SavedModel) -> None:
     _check_replaceable(folder)
     graph = model.graph
     weights = {name: torch.from_numpy(value) for name, value in model.outcome.weights.items()}
-    of_batches = {name: torch.from_numpy(value) for name, value in model.outcome.batch_weights.items()}
+    offsets = {name: torch.from_numpy(value) for name, value in model.offsets.items()}
     tensors = flatten("network", model.network) | flatten("weight", weights)
-    tensors |= flatten("batch_weight", of_batches)
+    tensors |= flatten("offset", offsets)
     tensors |= flatten("edges", {name: torch.tensor(getattr(graph, name)) for name in EDGES})
     standards = {name: known.standard for name, known in model.modalities.items() if known.standard}
     for part in Standard._fields:
@@ -226,9 +230,9 @@ def _digest(path: Path) -> str:
 
 
 def _parse(record: dict[str, Any], tensors: dict[str, Tensor]) -> SavedModel:
-    weights, of_batches = (
+    weights, offsets = (
         {name: value.numpy() for name, value in unflatten(prefix, tensors).items()}
-        for prefix in ("weight", "batch_weight")
+        for prefix in ("weight", "offset")
     )
     edges = {name: value.numpy() for name, value in unflatten("edges", tensors).items()}
     vertices: npt.NDArray[np.object_] = np.array(record["vertices"], dtype=object)
@@ -236,10 +240,11 @@ def _parse(record: dict[str, Any], tensors: dict[str, Tensor]) -> SavedModel:
         modalities={name: _modality(name, known, tensors) for name, known in record["modalities"].items()},
         labels=tuple(record["labels"]),
         recipe=_recipe(record["recipe"]),
-        outcome=Outcome(record["history"], weights, record["seconds"], of_batches),
+        outcome=Outcome(record["history"], weights, record["seconds"]),
         graph=GuidanceGraph(vertices=vertices, kind_names=tuple(record["edge_kinds"]), **edges),
         network=unflatten("network", tensors),
         pairing=record.get("pairing"),
+        offsets=offsets,
     )
 
 

@@ -48,8 +48,6 @@ class ObjectiveWeights:
         Exponent q of its loss, ``(1 - p ** q) / q`` of the probability p of the label given: 0 is the cross
         entropy, to which a wrong label matters the more the less it fits; 1 the absolute error, to which all
         labels matter alike. In between, wrong labels do little harm.
-    batch_align, batch_discrepancy
-        As `align` and `discrepancy`, between the batches of each modality whose batches are aligned.
     joint, cross
         Of cells that were measured in several modalities: weights of their reconstruction from the mean of
         their embeddings, and from their embedding in another modality; relative to ``data``.
@@ -65,8 +63,6 @@ class ObjectiveWeights:
     discrepancy: float = 0.02
     label: float = 0.02
     label_power: float = 0.0
-    batch_align: float = 0.02
-    batch_discrepancy: float = 0.02
     joint: float = 0.02
     cross: float = 0.02
     cosine: float = 0.02
@@ -157,43 +153,6 @@ def discrepancy_terms(out: NetworkOutput, batch: Batch, weights: ObjectiveWeight
     contrast = torch.stack([share[i] - share[j] for i, j in pairs])
     value = _discrepancy(means, contrast, out, list(out.means))
     return [Term("discrepancy", value, weights.discrepancy, autoencoder=False)]
-
-
-def batch_terms(out: NetworkOutput, batch: Batch, weights: ObjectiveWeights) -> list[Term]:
-    """Cross entropy and discrepancy of the batches of each modality whose batches are aligned.
-
-    Cells count by their weights between batches. As in :func:`align_terms`, the network reverses the gradient
-    of the cross entropy with its strength, ``weights.batch_align``.
-    """
-    terms = []
-    for name, logits in (out.batch_logits or {}).items():
-        cells = batch.cells[name]
-        weight = cells.batch_weight if cells.batch_weight is not None else torch.ones_like(cells.weight)
-        loss = functional.cross_entropy(logits, cells.batch, reduction="none")
-        terms.append(Term(f"batch_align_{name}", (loss * weight).mean(), 1.0, autoencoder=False))
-        if weights.batch_discrepancy:
-            codes, of_all = cells.batch, weight
-            if out.everyone is not None:
-                codes, of_all = out.everyone.cells[name].batch, out.everyone.cells[name].batch_weight
-            contrast = _batch_contrast(codes, of_all, logits.shape[1])
-            value = _discrepancy(out.means[name], contrast, out, [name])
-            terms.append(
-                Term(f"batch_discrepancy_{name}", value, weights.batch_discrepancy, autoencoder=False)
-            )
-    return terms
-
-
-def _batch_contrast(codes: Tensor, weight: Tensor, batches: int) -> Tensor:
-    """Return the difference of weights between each pair of batches, ``(pairs, B)``.
-
-    It is 0 where one of the two has no cell of any weight in the minibatch.
-    """
-    share = functional.one_hot(codes, batches).T * weight
-    total = share.sum(1, keepdim=True)
-    share = share / total.clamp(min=1e-12)
-    there = (total > 0).to(share.dtype)
-    pairs = combinations(range(batches), 2)
-    return torch.stack([(share[i] - share[j]) * there[i] * there[j] for i, j in pairs])
 
 
 class _Discrepancy(torch.autograd.Function):
@@ -328,7 +287,6 @@ TERMS: tuple[TermFunction, ...] = (
     label_terms,
     align_terms,
     discrepancy_terms,
-    batch_terms,
     pair_terms,
     cosine_terms,
 )

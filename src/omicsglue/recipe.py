@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from omicsglue.balancing import BalancingConfig, balancing_weights, batch_weights, composition_differs
+from omicsglue.balancing import BalancingConfig, balancing_weights, composition_differs
 from omicsglue.data.batches import passes
 from omicsglue.data.digest import update_digest
 from omicsglue.data.encoder_input import EncoderInput
@@ -43,7 +43,7 @@ from omicsglue.training.checkpoint import (
 from omicsglue.training.config import StageConfig
 from omicsglue.training.curation import on_metacells, with_supported_labels
 from omicsglue.training.device import threads_limited
-from omicsglue.training.loop import Stage, StepHook, resumed, weights_of_batches
+from omicsglue.training.loop import Stage, StepHook, resumed
 from omicsglue.training.progress import Reporter
 from omicsglue.training.state import Engine, Row, StageData, StageState
 
@@ -68,8 +68,8 @@ class Recipe:
     network
         Shape of the network.
     pretrain, train
-        Settings of the two stages. By default the first aligns neither modalities nor batches, which would
-        mix what is of different composition before there are weights.
+        Settings of the two stages. By default the first does not align modalities, which would mix what is
+        of different composition before there are weights.
     balancing
         Settings of the step between them; ``None`` leaves out pretraining and balancing.
     validation
@@ -96,7 +96,7 @@ class Recipe:
             max_steps=2000,
             keep_noise=True,
             decay=0,
-            weights=ObjectiveWeights(kl=1, align=0, discrepancy=0, batch_align=0, batch_discrepancy=0),
+            weights=ObjectiveWeights(kl=1, align=0, discrepancy=0),
         )
     )
     train: StageConfig = field(default_factory=StageConfig)
@@ -189,14 +189,11 @@ class Outcome:
         Balancing weights of each modality, shape ``(n,)``.
     seconds
         Time of each stage, validation included; of a resumed run, the time before the interruption too.
-    batch_weights
-        Weights between the batches of each modality whose batches are aligned, shape ``(n,)``.
     """
 
     history: list[Row]
     weights: dict[str, Floats]
     seconds: dict[str, float]
-    batch_weights: dict[str, Floats] = field(default_factory=dict)
 
 
 class PretrainedStore:
@@ -226,7 +223,6 @@ class PretrainedStore:
         """
         weights = {name: torch.from_numpy(cells.weight) for name, cells in data.modalities.items()}
         tensors = flatten("network", network.state_dict()) | flatten("weight", weights)
-        tensors |= flatten("batch_weight", weights_of_batches(data))
         copies = {name: value.detach().cpu().clone() for name, value in tensors.items()}
         start = Checkpoint(0, BALANCE, 0, copies, asdict(state))
         if self.folder is not None:
@@ -294,8 +290,7 @@ def follow(
         train.restore(resume)
     train.run(reporter, on_step)
     weights = {name: cells.weight for name, cells in data.modalities.items()}
-    of_batches = {name: value.numpy() for name, value in weights_of_batches(data).items()}
-    return Outcome(train.state.history, weights, train.state.elapsed, of_batches)
+    return Outcome(train.state.history, weights, train.state.elapsed)
 
 
 def run_digest(
@@ -348,7 +343,7 @@ def _begin(
         stage.run(reporter, on_step)
         state = stage.state.next_stage()
         balanced = partial(_balanced, engine.network, data, recipe.balancing, recipe.seed, reporter, state)
-        data = data.weighted(*engine.first(lambda: balanced().weights()))
+        data = data.weighted(engine.first(lambda: balanced().weights()))
         if not aligned and all((cells.weight == 1).all() for cells in data.modalities.values()):
             engine.network.load_state_dict(fresh)
     if pretrained is not None and engine.rank == 0:
@@ -366,9 +361,7 @@ def _first_stage(engine: Engine, data: StageData, recipe: Recipe) -> Stage:
     steps = stage.epochs * stage.epoch_length
     if recipe.pretrain.weights.align > 0 or steps >= recipe.pretrain.max_steps:
         return stage
-    config = replace(
-        recipe.pretrain, weights=replace(recipe.train.weights, discrepancy=0, batch_discrepancy=0)
-    )
+    config = replace(recipe.pretrain, weights=replace(recipe.train.weights, discrepancy=0))
     return Stage(PRETRAIN, 0, engine, data, config, recipe.seed)
 
 
@@ -420,13 +413,6 @@ def _balanced(
             reporter.message("composition differs between modalities: cells are weighted")
         else:
             weights = {name: np.ones_like(weight) for name, weight in weights.items()}
-        weighted = data.weighted(
-            weights,
-            {
-                name: batch_weights(embeddings[name], data.modalities[name].batch, config, seed)
-                for name in network.batch_discriminators
-            },
-        )
     state.elapsed[BALANCE] = time.perf_counter() - began
     reporter.done(BALANCE, state.elapsed[BALANCE])
-    return weighted
+    return data.weighted(weights)

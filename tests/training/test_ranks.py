@@ -10,7 +10,6 @@ import torch
 from processes import all_cells, on_ranks, passes, problem
 
 PARTS = ("joint_nll_rna", "cross_nll_atac", "cosine", "label", "graph_nll", "discrepancy", "align")
-PARTS += ("batch_discrepancy_rna", "batch_align_atac")
 
 
 @pytest.mark.slow

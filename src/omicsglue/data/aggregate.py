@@ -113,7 +113,6 @@ def aggregated(
         weight=ones,
         label=majority(data.label[chosen], code, groups),
         coverage=coverage,
-        batch_weight=None if data.batch_weight is None else ones,
     ), member
 
 

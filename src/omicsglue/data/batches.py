@@ -48,7 +48,6 @@ def cell_batch(data: ModalityData, rows: Rows) -> CellBatch:
         weight=torch.from_numpy(data.weight[rows]),
         label=torch.from_numpy(data.label[rows]),
         coverage=None if data.coverage is None else slice_rows(data.coverage, rows),
-        batch_weight=None if data.batch_weight is None else torch.from_numpy(data.batch_weight[rows]),
     )
 
 

@@ -73,6 +73,21 @@ def encoder_values(
     return np.clip(dense, -FARTHEST, FARTHEST, out=dense), standard
 
 
+def shifted(inputs: EncoderInput, batch: npt.NDArray[np.int64], offsets: Floats | None) -> EncoderInput:
+    """Return the encoder's input less the offset of each cell's batch; as it is where there are none.
+
+    Parameters
+    ----------
+    inputs
+        ``(n, d)``.
+    batch
+        Code of each cell's batch, ``(n,)``.
+    offsets
+        Of each batch, ``(batches, d)``.
+    """
+    return inputs if offsets is None else inputs - offsets[batch]
+
+
 def library(counts: sp.csr_matrix) -> Floats:
     """Return the sum of each cell, at least 1, float32, shape ``(cells,)``."""
     return np.maximum(np.asarray(counts.sum(axis=1)).ravel(), 1).astype(np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from omicsglue.data import checks
-from omicsglue.data.encoder_input import EncoderInput, Standard, encoder_values, library
+from omicsglue.data.encoder_input import EncoderInput, Standard, encoder_values, library, shifted
 from omicsglue.data.labels import check_types, known_labels
 from omicsglue.data.matrices import column_blocks, matrix_of
 from omicsglue.data.missing import measured_entries
@@ -59,9 +59,9 @@ class ModalityData:
         missing. ``None`` where everything was measured.
     standard
         By which the encoder's input was standardised; ``None`` where it was not.
-    batch_weight
-        Weights in the alignment of the modality's batches, mean 1 over each batch, float32, ``(n,)``;
-        ``None`` counts all cells alike.
+    offsets
+        What was taken off the inputs of each batch, float32, ``(batches, d)``; ``None`` where batches are not
+        aligned.
     """
 
     name: str
@@ -77,7 +77,7 @@ class ModalityData:
     likelihood: str
     coverage: sp.csr_matrix | None = None
     standard: Standard | None = None
-    batch_weight: npt.NDArray[np.float32] | None = None
+    offsets: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         """Return the number of cells."""
@@ -94,6 +94,10 @@ class ModalityData:
             yield from self.counts.walk()
         else:
             yield np.arange(len(self)), self.counts
+
+    def less(self, offsets: npt.NDArray[np.float32] | None) -> ModalityData:
+        """Return the same cells, with the offsets of their batches taken off the encoder's input."""
+        return replace(self, inputs=shifted(self.inputs, self.batch, offsets), offsets=offsets)
 
     def input_rows(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """Return the encoder's input for some cells, dense, ``(len(rows), d)``."""
@@ -188,11 +192,15 @@ def input_of_others(known: ModalityData, adata: AnnData, setup: ModalitySetup) -
     Raises
     ------
     InputError
-        As :func:`encoder_input`, and if it is not as wide as in training.
+        As :func:`encoder_input`, if it is not as wide as in training, and where batches are aligned, if one
+        is not of training.
     """
     inputs = encoder_input(known.name, adata, setup, list(known.features), known.standard)
     check_dimensions(inputs, known.inputs.shape[1], known.name)
-    return inputs
+    if known.offsets is None:
+        return inputs
+    batch, _ = checks.batch_codes(adata, setup.batch_key, known.batches, known.name)
+    return shifted(inputs, batch, known.offsets)
 
 
 def encoder_input(

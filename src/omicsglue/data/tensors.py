@@ -90,8 +90,6 @@ class CellBatch:
     coverage
         How much of each entry was measured, B x features: entries that are not in it are missing, whatever
         ``counts`` holds there. ``None`` where everything was measured.
-    batch_weight
-        Weight in the alignment of batches, mean 1 over each batch, shape ``(B,)``; ``None`` counts all alike.
     """
 
     counts: SparseRows
@@ -101,7 +99,6 @@ class CellBatch:
     weight: Tensor
     label: Tensor
     coverage: SparseRows | None = None
-    batch_weight: Tensor | None = None
 
     def take(self, rows: Tensor) -> CellBatch:
         """Return some of the cells, by their positions, shape ``(n,)``."""

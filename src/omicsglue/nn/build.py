@@ -11,7 +11,7 @@ import scipy.sparse as sp
 import torch
 
 from omicsglue.data import checks
-from omicsglue.data.groups import aligned_modalities, membership, shared_batches
+from omicsglue.data.groups import membership, shared_batches
 from omicsglue.data.modality import ModalityData
 from omicsglue.graph.guidance import GuidanceGraph
 from omicsglue.nn.decoders import DataDecoder
@@ -49,7 +49,6 @@ def build_network(
     hidden = Hidden(config.width, config.depth, config.dropout)
     batches = {name: data.batches for name, data in modalities.items()}
     shared = shared_batches(batches) if config.shared_batches else ()
-    aligned = aligned_modalities(batches, config.align_batches)
     matrix, degree = adjacency(graph.source, graph.target, graph.weight, graph.sign, graph.n_vertices)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # the CPU's alone: torch.manual_seed reaches every device
@@ -68,9 +67,6 @@ def build_network(
             }
             if shared
             else None,
-            batch_discriminators={
-                name: Discriminator(config.dim, len(modalities[name].batches), hidden) for name in aligned
-            },
         )
 
 

@@ -36,7 +36,8 @@ class NetworkConfig:
         Whether the discriminator is told the batch of a cell, so that modalities are compared within the
         batches that they share.
     align_batches
-        Modalities whose batches are aligned with each other; ``("all",)`` for all that have several.
+        Modalities whose batches are aligned with each other; ``("all",)`` for all that have several. It is
+        done in what their encoders see: :mod:`omicsglue.data.offsets`.
     """
 
     dim: int = 50
@@ -96,8 +97,6 @@ class NetworkOutput(NamedTuple):
         Classifier's log-odds, ``(cells of all modalities, types)``; ``None`` where no cell types are known.
     compute
         Compiled kernels with which the pass was run, if any.
-    batch_logits
-        Log-odds of the batch for each modality whose batches are aligned, ``(B, batches)``.
     pairs
         Reconstructions of joint cells; ``None`` where the batch names none.
     everyone
@@ -112,7 +111,6 @@ class NetworkOutput(NamedTuple):
     modality_logits: Tensor
     label_logits: Tensor | None
     compute: Compute | None = None
-    batch_logits: dict[str, Tensor] | None = None
     pairs: PairOutput | None = None
     everyone: Everyone | None = None
 
@@ -135,8 +133,6 @@ class Network(nn.Module):
     shared
         Which shared batch each batch of a modality is, ``(batches, S)``, where the discriminator sees it
         beside the embedding; a batch that is not shared has a row of zeros.
-    batch_discriminators
-        Tell the batches of a modality apart, where they are aligned.
     """
 
     def __init__(
@@ -149,14 +145,12 @@ class Network(nn.Module):
         *,
         types: int = 0,
         shared: Mapping[str, Tensor] | None = None,
-        batch_discriminators: Mapping[str, Discriminator] | None = None,
     ) -> None:
         super().__init__()
         self.encoders = nn.ModuleDict(encoders)
         self.decoders = nn.ModuleDict(decoders)
         self.graph = graph
         self.discriminator = discriminator
-        self.batch_discriminators = nn.ModuleDict(batch_discriminators or {})
         self.shares_batches = shared is not None
         for name, rows in (shared or {}).items():
             self.register_buffer(f"shared_{name}", rows, persistent=False)
@@ -179,9 +173,7 @@ class Network(nn.Module):
             return dict(zip(index, torch.split(v, sizes), strict=True))
         return {name: v.index_select(0, rows) for name, rows in index.items()}
 
-    def forward(
-        self, batch: Batch, conduct: Conduct, reversal: float = 0.0, batch_reversal: float = 0.0
-    ) -> NetworkOutput:
+    def forward(self, batch: Batch, conduct: Conduct, reversal: float = 0.0) -> NetworkOutput:
         """Compute everything that the objective needs, in one pass for both players.
 
         Parameters
@@ -192,8 +184,6 @@ class Network(nn.Module):
             Randomness and kernels of the pass.
         reversal
             Strength at which the discriminator's gradient is turned against the encoders.
-        batch_reversal
-            The same of the discriminators of batches.
         """
         random, compute = conduct.random, conduct.compute
         v = self.graph.draw(conduct.shared or random, compute)
@@ -222,14 +212,6 @@ class Network(nn.Module):
             modality_logits=self._discriminate(reverse_gradient(means, reversal), conduct, batch, everyone),
             label_logits=self.classifier(means) if self.classifier is not None else None,
             compute=compute,
-            batch_logits={
-                name: judge(
-                    _noisy(reverse_gradient(mean_of[name], batch_reversal), conduct, everyone, [name]),
-                    random,
-                    compute,
-                )
-                for name, judge in self.batch_discriminators.items()
-            },
             pairs=pairs,
             everyone=everyone,
         )

@@ -103,15 +103,12 @@ class Others(NamedTuple):
     ----------
     means
         Means of the embeddings, ``(number * B, D)``.
-    weight, batch, batch_weight
-        As of :class:`~omicsglue.data.tensors.CellBatch`, ``(number * B,)``; cells without ``batch_weight``
-        count alike.
+    weight
+        As of :class:`~omicsglue.data.tensors.CellBatch`, ``(number * B,)``.
     """
 
     means: Tensor
     weight: Tensor
-    batch: Tensor
-    batch_weight: Tensor
 
 
 @dataclass(frozen=True)
@@ -162,16 +159,14 @@ def meet(means: Mapping[str, Tensor], batch: Batch, ranks: Ranks) -> Everyone:
     counts = _counts(batch)
     rows = [torch.stack(list(counts.values())).to(next(iter(means.values())))]
     for name, cells in batch.cells.items():
-        between = torch.ones_like(cells.weight) if cells.batch_weight is None else cells.batch_weight
-        columns = torch.stack([cells.weight, cells.batch.to(cells.weight), between], dim=1)
-        rows.append(torch.cat([means[name].detach(), columns.to(means[name])], dim=1).view(-1))
+        weight = cells.weight.to(means[name]).unsqueeze(1)
+        rows.append(torch.cat([means[name].detach(), weight], dim=1).view(-1))
     told = ranks.gather(torch.cat(rows))
     head, *bodies = torch.split(told, [len(row) for row in rows], dim=1)
     found = {}
     for (name, mean), body in zip(means.items(), bodies, strict=True):
-        columns = body.reshape(-1, mean.shape[1] + 3)
-        weight, code, between = columns[:, -3:].T
-        found[name] = Others(columns[:, :-3], weight, code.round().long(), between)
+        columns = body.reshape(-1, mean.shape[1] + 1)
+        found[name] = Others(columns[:, :-1], columns[:, -1])
     shares = head[ranks.rank] * ranks.number / head.sum(0).clamp(min=1)
     return Everyone(ranks, found, dict(zip(counts, shares, strict=True)))
 

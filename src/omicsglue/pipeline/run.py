@@ -15,7 +15,7 @@ from omicsglue.data.checks import check_modality_name
 from omicsglue.data.inputs import split_mudata
 from omicsglue.errors import InputError, OptionError, RunFolderError
 from omicsglue.graph import GuidanceGraph, write_graph
-from omicsglue.keys import BALANCING_WEIGHT, BATCH_WEIGHT, MEMBER_EMBEDDING, member_embedding
+from omicsglue.keys import BALANCING_WEIGHT, MEMBER_EMBEDDING, member_embedding
 from omicsglue.pipeline.ensemble import joint_history, joint_seconds, save_ensemble, train_ensemble
 from omicsglue.pipeline.failure import started
 from omicsglue.pipeline.files import Source, paths_of, source_of
@@ -53,9 +53,8 @@ class Integration:
     Attributes
     ----------
     modalities
-        Copies of the inputs, with ``obsm["X_glue"]``, ``varm["X_glue"]`` and ``obs["glue_weight"]`` (with
-        aligned batches ``obs["glue_batch_weight"]``); of the
-        further members of an ensemble, with ``X_glue_1`` and so on.
+        Copies of the inputs, with ``obsm["X_glue"]``, ``varm["X_glue"]`` and ``obs["glue_weight"]``; of
+        the further members of an ensemble, with ``X_glue_1`` and so on.
     model
         The trained model; of an ensemble, member 0.
     graph
@@ -364,10 +363,6 @@ def _annotate(prepared: Prepared, members: Sequence[GLUE]) -> None:
             for key in filter(MEMBER_EMBEDDING.fullmatch, list(held)):
                 del held[key]
         adata.obs[BALANCING_WEIGHT] = members[0].balancing_weights(name)
-        if BATCH_WEIGHT in adata.obs:
-            del adata.obs[BATCH_WEIGHT]
-        if name in members[0].network.batch_discriminators:
-            adata.obs[BATCH_WEIGHT] = members[0].balancing_weights(name, between_batches=True)
         for number, model in enumerate(members):
             adata.obsm[member_embedding(number)] = model.get_latent_representation(name)
             features = model.get_feature_embedding(name)

@@ -23,7 +23,6 @@ _PANELS: Final = (
     ("Distance from the prior", ("data_kl", "kl")),
     ("Guidance graph", ("graph",)),
     ("Alignment (discriminator)", ("align", "discriminator")),
-    ("Alignment of batches", ("batch_align", "batch_discrepancy")),
     ("Paired and supervised terms", ("joint", "cross", "cosine", "paired", "sup")),
     ("Learning rate", ("learning_rate",)),
 )

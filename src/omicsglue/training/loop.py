@@ -194,7 +194,7 @@ class Stage:
             group["lr"] = rate
         batch = self._draw().to(self.fabric.device)
         weights = self.config.weights
-        out = self.module(batch, self._conduct(), weights.align, weights.batch_align)
+        out = self.module(batch, self._conduct(), weights.align)
         breakdown = evaluate(out, batch, weights)
         self.optimizer.zero_grad()
         self._draw_ahead()
@@ -364,7 +364,6 @@ class Stage:
         tensors |= flatten("optimizer", optimizer_tensors(self.optimizer))
         tensors |= flatten("order", {k: torch.from_numpy(v) for k, v in order.items()})
         tensors |= flatten("weight", {k: torch.from_numpy(v.weight) for k, v in self.data.modalities.items()})
-        tensors |= flatten("batch_weight", weights_of_batches(self.data))
         tensors["generator"] = self.generator.get_state()
         if self.sums is not None:
             tensors["sums"] = self.sums
@@ -413,19 +412,8 @@ class Stage:
             self.compiled_step = CompiledStep(self.optimizer, self.average, self.compute)
 
 
-def weights_of_batches(data: StageData) -> dict[str, Tensor]:
-    """Return the weights of cells in the alignment of batches, of the modalities that have them."""
-    return {
-        name: torch.from_numpy(cells.batch_weight)
-        for name, cells in data.modalities.items()
-        if cells.batch_weight is not None
-    }
-
-
 def resumed(data: StageData, checkpoint: Checkpoint) -> StageData:
     """Return the data with the balancing weights with which the stage of a checkpoint was training."""
-    of_modalities, of_batches = (
-        {name: value.numpy() for name, value in unflatten(prefix, checkpoint.tensors).items()}
-        for prefix in ("weight", "batch_weight")
+    return data.weighted(
+        {name: value.numpy() for name, value in unflatten("weight", checkpoint.tensors).items()}
     )
-    return data.weighted(of_modalities, of_batches)

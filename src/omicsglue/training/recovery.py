@@ -24,7 +24,7 @@ APART: Final = 100  # steps at least between two states that are kept
 ATTEMPTS: Final = 3
 FACTOR: Final = 0.5
 _KEPT: Final = "good"  # prefix of its tensors in a checkpoint, and key of its plain values
-_CONSTANT: Final = ("weight/", "batch_weight/")  # of the whole stage
+_CONSTANT: Final = "weight/"  # of the whole stage
 _REPLACED: Final = ("order/", "sums", "generator")  # never changed in place, so that they need no copy
 
 

@@ -150,21 +150,14 @@ class StageData:
         }
         return cls(modalities, splits, graph)
 
-    def weighted(self, weights: Weights, of_batches: Weights | None = None) -> StageData:
-        """Return the same data with other balancing weights of modalities, and of batches where given."""
-        modalities = {
-            name: replace(
-                data, weight=weights[name], batch_weight=(of_batches or {}).get(name, data.batch_weight)
-            )
-            for name, data in self.modalities.items()
-        }
+    def weighted(self, weights: Weights) -> StageData:
+        """Return the same data with other balancing weights."""
+        modalities = {name: replace(data, weight=weights[name]) for name, data in self.modalities.items()}
         return replace(self, modalities=modalities)
 
-    def weights(self) -> tuple[Weights, Weights]:
-        """Return the balancing weights of modalities, and those of batches where there are any."""
-        of_batches = {name: cells.batch_weight for name, cells in self.modalities.items()}
-        present = {name: weight for name, weight in of_batches.items() if weight is not None}
-        return {name: cells.weight for name, cells in self.modalities.items()}, present
+    def weights(self) -> Weights:
+        """Return the balancing weights of modalities."""
+        return {name: cells.weight for name, cells in self.modalities.items()}
 
     @property
     def has_validation(self) -> bool:
