@@ -30,11 +30,11 @@ from omicsglue.nn.direct.features import GraphPart
 from omicsglue.nn.direct.judges import DiscrepancyPart, DiscriminatorPart
 from omicsglue.nn.direct.memory import Memory
 from omicsglue.nn.encoders import DataEncoder
-from omicsglue.nn.fused import FEATURES
 from omicsglue.nn.network import Network
 from omicsglue.nn.randomness import Randomness, Seed
 from omicsglue.objective import KERNEL_SCALES, ObjectiveWeights
 
+FEATURES = 512  # in a block of work
 SERVED = objective.TERMS  # with other terms than these, autograd serves
 Task = Callable[[], Any]
 
@@ -168,7 +168,8 @@ class DirectStep:
         balancing = arrays(*(each.weight for each in cells))
         truth = np.repeat(np.arange(len(cells)), [len(each) for each in balancing])
         seeds = random.seeds(judge.seeds)
-        tasks: list[Task] = [
+        tasks = self._decoding(cells)
+        tasks += [
             lambda block=block: judge.work(block)
             for block in judge.begin(x, truth, np.concatenate(balancing), seeds, weights.align)
         ]
@@ -184,14 +185,19 @@ class DirectStep:
         half = weights.graph * len(cells) / 2
         tasks += self.graph.edge_blocks((half / negatives, half / positives))
         self.counts = negatives, positives
-        for k, decoder in enumerate(self.decoders):
-            features = cells[k].counts.shape[1]
-            blocks = decoder.begin(cells[k], self.factors[k] / (features * len(cells[k].library)))
-            decoder.sorted(self.encoders[k].u)
-            v, _ = self.graph.features(self.spans[k].start, self.spans[k].stop)
-            tasks += [lambda d=decoder, b=block, v=v: d.forward(b, v) for block in blocks]
         self._all(tasks)
         return found[0]
+
+    def _decoding(self, cells: list[CellBatch]) -> list[Task]:
+        """Return what evaluates decoders on blocks of cells, those of many features first: they take long."""
+        tasks: list[Task] = []
+        for k in sorted(range(len(cells)), key=lambda k: -cells[k].counts.shape[1]):
+            decoder, (n, features) = self.decoders[k], cells[k].counts.shape
+            blocks = decoder.begin(cells[k], self.factors[k] / (features * n))
+            decoder.sorted(self.encoders[k].u)
+            v = self.graph.v[self.spans[k]]
+            tasks += [lambda d=decoder, b=block, v=v: d.forward(b, v) for block in blocks]
+        return tasks
 
     def _backward(self, means: tuple[Tensor, ...], sizes: list[int]) -> None:
         """Go back from the gradients by embeddings to those of all parameters."""

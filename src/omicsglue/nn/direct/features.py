@@ -115,7 +115,3 @@ class GraphPart:
         maps.to_std.copy_(weights[1])
         maps.to_loc_bias.copy_(biases[0])
         maps.to_std_bias.copy_(biases[1])
-
-    def features(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        """Return the embeddings of a modality's features, and where the gradient by them goes."""
-        return self.v[start:stop], self.to_v[start:stop]
