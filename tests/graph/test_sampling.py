@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from omicsglue.graph import GuidanceGraph
-from omicsglue.graph import sampling
+from omicsglue.graph import GuidanceGraph, sampling
 from omicsglue.graph.sampling import EdgeSampler, _Quantiles
 
 

@@ -1,4 +1,4 @@
-"""The step without autograd against the plain way: values, gradients, running statistics, and what it leaves."""
+"""The step without autograd against the plain way: values, gradients, running statistics, threads."""
 
 from __future__ import annotations
 
@@ -95,8 +95,10 @@ def problem(
     return Problem(made, loader.draw(rng))
 
 
-def taken(given: Problem, weights: ObjectiveWeights, noise: float, threads: int | None, times: int = 1) -> Found:
-    """Take a step, by hand where a number of threads is given, else by autograd; leave the network as it was."""
+def taken(
+    given: Problem, weights: ObjectiveWeights, noise: float, threads: int | None, times: int = 1
+) -> Found:
+    """Take a step, by hand where a number of threads is given, else by autograd; then undo it."""
     network, compute = given.start(), Compute(threads or 1)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     random = Randomness(torch.Generator().manual_seed(3), compute)

@@ -31,7 +31,7 @@ from omicsglue.nn.direct.judges import DiscrepancyPart, DiscriminatorPart
 from omicsglue.nn.direct.memory import Memory
 from omicsglue.nn.encoders import DataEncoder
 from omicsglue.nn.network import Network
-from omicsglue.nn.randomness import Randomness, Seed
+from omicsglue.nn.randomness import Randomness
 from omicsglue.objective import KERNEL_SCALES, ObjectiveWeights
 
 FEATURES = 512  # in a block of work
@@ -203,7 +203,9 @@ class DirectStep:
         """Go back from the gradients by embeddings to those of all parameters."""
         to_means = self.discriminator.to_x
         if self.weights.discrepancy:
-            to_means = torch.add(to_means, self.discrepancy.to_x, out=self.memory("to_means", *to_means.shape))
+            to_means = torch.add(
+                to_means, self.discrepancy.to_x, out=self.memory("to_means", *to_means.shape)
+            )
         parts, graph = torch.split(to_means, sizes), self.graph
 
         def encoder(k: int) -> None:

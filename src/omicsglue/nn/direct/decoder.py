@@ -63,9 +63,7 @@ class DecoderPart:
         sums, found = self.memory("sums", number, 3, features), self.memory("found", n, dtype=torch.float64)
         weights = self.memory("weight", n).fill_(weight)
         counts = cells.counts
-        self.given = arrays(
-            cells.batch, counts.indptr, counts.column, counts.value, cells.library, weights
-        )
+        self.given = arrays(cells.batch, counts.indptr, counts.column, counts.value, cells.library, weights)
         self.positions, self.found, self.sums = *arrays(order, found), sums.numpy()
         return list(range(len(self.spans)))
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from omicsglue.data.tensors import EdgeBatch
 from omicsglue.nn.compute import arrays, spans
@@ -42,7 +41,10 @@ class GraphPart:
         self.h, self.mean, self.pull, self.factor, self.v, self.to_v = (
             self.memory(name, n, dim) for name in names
         )
-        self.parts = self.memory("weights", len(blocks), 2, dim, dim), self.memory("biases", len(blocks), 2, dim)
+        self.parts = (
+            self.memory("weights", len(blocks), 2, dim, dim),
+            self.memory("biases", len(blocks), 2, dim),
+        )
         self.divergences = np.zeros(len(self.forward_blocks))
         self.indptr = np.empty(n + 1, dtype=np.int64)
 
@@ -81,7 +83,9 @@ class GraphPart:
         def task(block: int) -> Callable[[], Any]:
             def work() -> None:
                 given = [each[blocks[block]] for each in self.edges]
-                self.kernels.edge_losses(v, *given, weights, self.to_product[blocks[block]], self.losses[block])
+                self.kernels.edge_losses(
+                    v, *given, weights, self.to_product[blocks[block]], self.losses[block]
+                )
 
             return work
 

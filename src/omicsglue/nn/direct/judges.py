@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from omicsglue.nn.compute import arrays, spans
+from omicsglue.nn.compute import spans
 from omicsglue.nn.direct.memory import Memory, gradient_of
 from omicsglue.nn.discriminator import CELLS, Discriminator
 from omicsglue.nn.randomness import Seed
@@ -74,7 +74,9 @@ class DiscriminatorPart:
         span, kernels, last = self.blocks[block], self.kernels, len(self.weights) - 1
         kept = [each[:, span] for each in self.kept]
         inputs = [self.x[span]]
-        for (a, out, _), weight, bias, seed in zip(kept, self.weights, self.biases, self.seeds_of, strict=False):
+        for (a, out, _), weight, bias, seed in zip(
+            kept, self.weights, self.biases, self.seeds_of, strict=False
+        ):
             torch.mm(inputs[-1], weight.T, out=a)
             kernels.activate(a.numpy(), bias.numpy(), self.rate, *seed, span.start, out.numpy())
             inputs.append(out)

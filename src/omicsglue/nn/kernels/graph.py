@@ -13,7 +13,7 @@ from omicsglue.nn.kernels.functions import exp, log1p
 def _propagate(table: Any, indptr: Any, indices: Any, values: Any, begin: int, out: Any) -> None:
     """Receive some rows, from ``begin`` on, of a sparse matrix in CSR form times a table.
 
-    Every row of the matrix has an entry. The first three are added up at once, so that the row is written once.
+    Every row of the matrix has an entry. The first three are added up at once, and the row written once.
     """
     dim = table.shape[1]
     for i in range(len(out)):
@@ -45,7 +45,7 @@ def _edge_losses(
 ) -> None:
     """Receive the derivative of the loss by the inner product of each edge's ends.
 
-    ``up`` are the weights of negatives and of positives, and ``sums`` receives the sums of the losses of both.
+    ``up`` are the weights of negatives and of positives; ``sums`` receives the sums of the losses of both.
     """
     for e in range(len(source)):
         product, s, t = F(0), source[e], target[e]

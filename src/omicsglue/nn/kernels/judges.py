@@ -11,7 +11,7 @@ from omicsglue.nn.kernels.functions import exp
 
 
 def _cross_entropy(logits: Any, truth: Any, weight: Any, cells: int, down: Any) -> Any:
-    """Return the sum of the weighted cross entropies of some cells, and receive its gradient over ``cells``."""
+    """Return the sum of weighted cross entropies of some cells; receive its gradient over ``cells``."""
     total: Any = 0.0
     for i in range(len(logits)):
         top, right = logits[i, 0], logits[i, truth[i]]
@@ -51,8 +51,8 @@ mean_distance = compiled(_mean_distance, fastmath=FAST)
 def _four_multiquadrics(gram: Any, contrast: Any, scales: Any, turn: Any) -> Any:
     """Return the weighted sum of four inverse multiquadric kernels, of points' inner products, n x n.
 
-    Weights are the mean of w w^T over the rows w of ``contrast``. ``gram`` becomes the weighted derivatives by
-    the squared distances, and ``turn`` receives the sums of its rows.
+    Weights are the mean of w w^T over the rows w of ``contrast``. ``gram`` becomes the weighted derivatives
+    by the squared distances, and ``turn`` receives the sums of its rows.
     """
     n = len(gram)
     a, b, c, d = scales[0], scales[1], scales[2], scales[3]

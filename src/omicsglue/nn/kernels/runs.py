@@ -19,8 +19,9 @@ def _draw_run(
     """Draw from normals, and leave what their gradient is made of; return the sum of their divergences.
 
     ``mean`` and ``raw`` come without their biases, which repeat every so many numbers (a multiple of four).
-    ``mean`` becomes the means, and ``value`` the draws. With g the gradient by the draws and ``share`` that by
-    the divergences, the gradient by ``raw`` is g times what becomes of ``noise`` plus what becomes of ``raw``.
+    ``mean`` becomes the means, and ``value`` the draws. With g the gradient by the draws and ``share`` that
+    by the divergences, the gradient by ``raw`` is g times what becomes of ``noise`` plus what becomes of
+    ``raw``.
     The loops are as many as they are because each writes to few arrays, or it would not become vectors.
     """
     size = len(mean_bias)
@@ -84,11 +85,19 @@ decoder_parameters = compiled(_decoder_parameters, fastmath=FAST)
 
 
 def _decoder_gradient(
-    sums: Any, batch: Any, raw: Any, theta: Any, begin: int, end: int, to_scale: Any, to_bias: Any, to_theta: Any
+    sums: Any,
+    batch: Any,
+    raw: Any,
+    theta: Any,
+    begin: int,
+    end: int,
+    to_scale: Any,
+    to_bias: Any,
+    to_theta: Any,
 ) -> None:
     """Receive the gradients by raw scales, biases and logarithms of dispersions, of some features.
 
-    ``sums`` are those of `negative_binomial` for each block of cells, and ``batch`` is the batch of the block.
+    ``sums`` are those of `negative_binomial` for each block of cells, and ``batch`` is the block's batch.
     """
     for b in range(len(raw)):
         for j in range(begin, end):
