@@ -14,6 +14,7 @@ few sums is shared out to the threads, in four rounds:
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -150,8 +151,8 @@ class DirectStep:
 
         self._all(
             [
-                *(lambda k=k: encode(k) for k in range(len(cells))),
-                *(lambda k=k: graph.forward(k) for k in range(len(graph.forward_blocks))),
+                *(partial(encode, k) for k in range(len(cells))),
+                *(partial(graph.forward, k) for k in range(len(graph.forward_blocks))),
                 prepare,
             ]
         )
@@ -170,7 +171,7 @@ class DirectStep:
         seeds = random.seeds(judge.seeds)
         tasks = self._decoding(cells)
         tasks += [
-            lambda block=block: judge.work(block)
+            partial(judge.work, block)
             for block in judge.begin(x, truth, np.concatenate(balancing), seeds, weights.align)
         ]
         found = [0.0]
@@ -196,7 +197,7 @@ class DirectStep:
             blocks = decoder.begin(cells[k], self.factors[k] / (features * n))
             decoder.sorted(self.encoders[k].u)
             v = self.graph.v[self.spans[k]]
-            tasks += [lambda d=decoder, b=block, v=v: d.forward(b, v) for block in blocks]
+            tasks += [partial(decoder.forward, block, v) for block in blocks]
         return tasks
 
     def _backward(self, means: tuple[Tensor, ...], sizes: list[int]) -> None:
@@ -218,12 +219,12 @@ class DirectStep:
 
         self._all(
             [
-                *(lambda k=k: encoder(k) for k in range(len(sizes))),
-                *(lambda k=k: features(k) for k in range(len(self.blocks))),
+                *(partial(encoder, k) for k in range(len(sizes))),
+                *(partial(features, k) for k in range(len(self.blocks))),
                 self.discriminator.finish,
             ]
         )
-        self._all([*(lambda k=k: graph.tables(k) for k in range(len(graph.forward_blocks))), graph.finish])
+        self._all([*(partial(graph.tables, k) for k in range(len(graph.forward_blocks))), graph.finish])
 
     def _values(self, cells: list[CellBatch], divergences: list[float], discrepancy: float) -> Tensor:
         """Return the recorded values."""

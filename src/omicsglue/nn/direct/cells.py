@@ -31,7 +31,7 @@ class HiddenLayer:
 
     def __init__(self, linear: nn.Linear, norm: nn.BatchNorm1d, rate: float, kernels: Any) -> None:
         self.weight = linear.weight.detach()
-        self.to_weight, to_bias = gradient_of(linear.weight), gradient_of(cast(nn.Parameter, linear.bias))
+        self.to_weight, to_bias = gradient_of(linear.weight), gradient_of(linear.bias)
         self.to_bias, self.to_gamma, self.to_beta = arrays(
             to_bias, gradient_of(norm.weight), gradient_of(norm.bias)
         )

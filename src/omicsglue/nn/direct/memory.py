@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
 class Memory:
@@ -23,7 +23,7 @@ class Memory:
         return found
 
 
-def gradient_of(parameter: nn.Parameter) -> Tensor:
+def gradient_of(parameter: Tensor) -> Tensor:
     """Return a parameter's gradient, made where there is none, to be written to in place."""
     if parameter.grad is None or not parameter.grad.is_contiguous():
         parameter.grad = torch.zeros_like(parameter, memory_format=torch.contiguous_format)
