@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from omicsglue.graph import GuidanceGraph
-from omicsglue.graph.sampling import EdgeSampler
+from omicsglue.graph import GuidanceGraph, sampling
+from omicsglue.graph.sampling import EdgeSampler, _Quantiles
 
 
 def small_graph() -> GuidanceGraph:
@@ -111,3 +112,16 @@ def test_a_graph_without_edges_samples_self_loops() -> None:
     graph = GuidanceGraph(np.array(["a", "b"], dtype=object), empty, empty)
     drawn = EdgeSampler(graph, negatives=1).draw(20, np.random.default_rng(0))
     assert (drawn.source == drawn.target)[drawn.present == 1].all()
+
+
+@pytest.mark.parametrize("parts", [4, 1 << 18])
+def test_a_table_of_quantiles_finds_what_a_search_does(parts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "PARTS", parts)
+    rng = np.random.default_rng(0)
+    for weight in (rng.exponential(size=1000) ** 4, np.array([0.0, 1.0, 0.0, 0.0, 3.0, 0.0]), np.ones(1)):
+        cumulative = np.cumsum(weight)
+        cumulative = cumulative / cumulative[-1]
+        drawn = np.concatenate([rng.random(5000), cumulative[cumulative < 1], [0.0, np.nextafter(1, 0)]])
+        cumulative[-1] = np.inf
+        expected = np.searchsorted(cumulative, drawn, side="right")
+        np.testing.assert_array_equal(_Quantiles(weight)(drawn), expected)

@@ -19,7 +19,8 @@ from omicsglue.data.setup import read_setup
 from omicsglue.errors import TrainingError
 from omicsglue.nn import fused, graph_encoder
 from omicsglue.nn.build import build_network
-from omicsglue.training import loop, optimiser
+from omicsglue.nn.direct import features
+from omicsglue.training import direct, loop, optimiser
 from omicsglue.training.checkpoint import Checkpoint
 from omicsglue.training.config import StageConfig
 from omicsglue.training.device import make_fabric, threads_limited
@@ -172,7 +173,7 @@ def test_the_row_holds_the_mean_of_the_steps(stages: Stages, monkeypatch: pytest
         return found
 
     monkeypatch.setattr(loop, "evaluate", listening)
-    stage = stages(max_epochs=1, validation=0.0)
+    stage = stages(max_epochs=1, validation=0.0, compiled=False)
     stage.run(Silent(), ignore)
     means = torch.stack(heard).mean(0).tolist()
     assert len(heard) == stage.epoch_length == 5
@@ -342,6 +343,9 @@ def many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
         (graph_encoder, "EDGES", 128),
         (fused, "FEATURES", 64),
         (optimiser, "NUMBERS", 256),
+        (features, "VERTICES", 64),
+        (features, "EDGES", 128),
+        (direct, "FEATURES", 64),
     ):
         monkeypatch.setattr(module, name, size)
 
@@ -365,6 +369,7 @@ def test_a_compiled_stage_gives_the_same_bits_with_any_number_of_threads(
             stage.run(Silent(), ignore)
         assert stage.compute is not None
         assert stage.compute.threads == number
+        assert stage.direct is not None
         made.append(stage)
     assert_same_stage(*made)
 

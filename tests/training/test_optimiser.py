@@ -118,3 +118,19 @@ def test_without_decay_the_average_is_the_weights() -> None:
     take_compiled(ours, range(2))
     for name, value in ours.average.average.items():
         torch.testing.assert_close(value, ours.module.state_dict()[name], rtol=1e-6, atol=1e-7)
+
+
+def test_gradients_that_change_in_place_are_looked_at_anew() -> None:
+    ours, theirs = trained(), trained()
+    gradients(ours, 0)
+    gradients(theirs, 0)  # some of them not in the order of the parameter's numbers
+    compiled = CompiledStep(ours.optimizer, ours.average, Compute(1))
+    for step in range(3):
+        for each in (ours, theirs):
+            for parameter in each.module.parameters():
+                if parameter.grad is not None:
+                    parameter.grad.mul_(1 + step)
+        compiled.take()
+        theirs.optimizer.step()
+        theirs.average.update()
+    assert_close(ours, theirs)

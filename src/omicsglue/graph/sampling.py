@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from omicsglue.graph.guidance import GuidanceGraph
 
+PARTS = 1 << 18  # of the unit interval at most
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 
@@ -57,8 +58,8 @@ class EdgeSampler:
         weight = np.concatenate([graph.weight, graph.weight, np.ones(len(loops))])
         degree = graph.degree(weighted=True)
         self.vertices, self.negatives = graph.n_vertices, negatives
-        self._edge_cdf = _cdf(weight)
-        self._vertex_cdf = _cdf(degree) if degree.any() else _cdf(np.ones(graph.n_vertices))
+        self._edges = _Quantiles(weight)
+        self._ends = _Quantiles(degree if degree.any() else np.ones(graph.n_vertices))
         self._keys = np.sort(self.source * self.vertices + self.target)
 
     def __len__(self) -> int:
@@ -78,14 +79,14 @@ class EdgeSampler:
         attempts
             How often a negative that is an edge is drawn again, before it is left out.
         """
-        edge = np.searchsorted(self._edge_cdf, rng.random(positives), side="right")
+        edge = self._edges(rng.random(positives))
         source = np.repeat(self.source[edge], self.negatives)
-        target = self._vertices(len(source), rng)
+        target = self._ends(rng.random(len(source)))
         wrong = np.flatnonzero(self._is_edge(source, target))
         for _ in range(attempts):
             if not len(wrong):
                 break
-            target[wrong] = self._vertices(len(wrong), rng)
+            target[wrong] = self._ends(rng.random(len(wrong)))
             wrong = wrong[self._is_edge(source[wrong], target[wrong])]
         sign = np.repeat(self.sign[edge], self.negatives)
         if len(wrong):
@@ -99,9 +100,6 @@ class EdgeSampler:
             present,
         )
 
-    def _vertices(self, count: int, rng: np.random.Generator) -> Ints:
-        return np.searchsorted(self._vertex_cdf, rng.random(count), side="right")
-
     def _is_edge(self, source: Ints, target: Ints) -> npt.NDArray[np.bool_]:
         key = source * self.vertices + target
         at = np.searchsorted(self._keys, key)
@@ -109,8 +107,28 @@ class EdgeSampler:
         return np.asarray(self._keys[at] == key)
 
 
-def _cdf(weight: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    cumulative = np.cumsum(weight, dtype=np.float64)
-    cumulative /= cumulative[-1]
-    cumulative[-1] = np.inf  # a draw never falls behind the last entry
-    return cumulative
+class _Quantiles:
+    """Finds which of many things a uniform random number stands for, each as likely as its weight.
+
+    A table over equal parts of the unit interval says which it may be. Where only one thing lies in a part,
+    as in most, nothing has to be searched for.
+    """
+
+    def __init__(self, weight: npt.NDArray[np.floating]) -> None:
+        cumulative = np.cumsum(weight, dtype=np.float64)
+        cumulative /= cumulative[-1]
+        cumulative[-1] = np.inf  # a draw never falls behind the last entry
+        self.cumulative = cumulative
+        self.parts = min(1 << (8 * len(weight)).bit_length(), PARTS)  # a power of two: bounds are exact
+        self.first = self._searched(np.arange(self.parts + 1) / self.parts)
+
+    def __call__(self, uniform: npt.NDArray[np.float64]) -> Ints:
+        """Return what each number between 0 and 1 stands for."""
+        part = (uniform * self.parts).astype(np.int64)
+        found: Ints = self.first[part]
+        several = np.flatnonzero(found != self.first[part + 1])
+        found[several] = self._searched(uniform[several])
+        return found
+
+    def _searched(self, uniform: npt.NDArray[np.float64]) -> Ints:
+        return np.searchsorted(self.cumulative, uniform, side="right")

@@ -158,7 +158,7 @@ class Network(nn.Module):
         for name, index in vertices.items():
             self.register_buffer(f"vertices_{name}", index, persistent=False)
         rows = torch.cat(list(vertices.values()))
-        self._in_turn = torch.equal(rows, torch.arange(len(graph.table), device=rows.device))
+        self.in_turn = torch.equal(rows, torch.arange(len(graph.table), device=rows.device))
 
     @property
     def modalities(self) -> list[str]:
@@ -168,7 +168,7 @@ class Network(nn.Module):
     def features(self, v: Tensor) -> dict[str, Tensor]:
         """Return the rows of ``v`` that belong to each modality's features, in the order of its data."""
         index = {name: self.get_buffer(f"vertices_{name}") for name in self.modalities}
-        if self._in_turn:
+        if self.in_turn:
             sizes = [len(rows) for rows in index.values()]
             return dict(zip(index, torch.split(v, sizes), strict=True))
         return {name: v.index_select(0, rows) for name, rows in index.items()}

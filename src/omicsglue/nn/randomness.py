@@ -37,6 +37,11 @@ class Randomness:
         first, second = torch.randint(2**32, (2,), generator=self.generator).tolist()
         return Seed(np.uint32(first), np.uint32(second))
 
+    def seeds(self, number: int) -> list[Seed]:
+        """Draw as many seeds, the same as one after the other."""
+        words = torch.randint(2**32, (number, 2), generator=self.generator).tolist()
+        return [Seed(np.uint32(first), np.uint32(second)) for first, second in words]
+
     def normal(self, x: Tensor) -> Tensor:
         """Return standard normal numbers of the shape of ``x``."""
         return torch.empty_like(x).normal_(generator=self.generator)

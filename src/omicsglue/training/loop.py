@@ -35,6 +35,7 @@ from omicsglue.training.checkpoint import (
     unflatten,
 )
 from omicsglue.training.config import StageConfig
+from omicsglue.training.direct import DirectStep, serves
 from omicsglue.training.optimiser import CompiledStep, make_optimizer
 from omicsglue.training.progress import Reporter
 from omicsglue.training.rate import Pace
@@ -103,6 +104,7 @@ class Stage:
         self.rng, self.generator = self.seeds.rng, self.seeds.generator
         self.compute: Compute | None = None
         self.compiled_step: CompiledStep | None = None
+        self.direct: DirectStep | None = None
         self.ahead: _Ahead | None = None
         sampler = EdgeSampler(data.graph, negatives=config.negatives)
         rows, size = share_of_cells(engine, data, config.batch_size)
@@ -163,6 +165,8 @@ class Stage:
         with computing(self.fabric.device, compiled=self.config.compiled) as self.compute:
             if self.compute is not None:
                 self.compiled_step = CompiledStep(self.optimizer, self.average, self.compute)
+                if self.team is None and serves(self.network, self.config.weights):
+                    self.direct = DirectStep(self.network, self.config.weights, self.compute)
             self._run(reporter, on_step)
         self.average.swap()
         self.module.eval()
@@ -193,6 +197,25 @@ class Stage:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         batch = self._draw().to(self.fabric.device)
+        if self.direct is not None and self.direct.serves(batch):
+            random = Randomness(self.generator, self.compute)
+            values, self.names = (
+                self.direct.gradients(batch, random, self.noise_level(), self._draw_ahead),
+                self.direct.names,
+            )
+        else:
+            values, self.names = self._by_autograd(batch)
+        self._update()
+        self.sums = values if self.sums is None else self.sums + values
+        self.state.step += 1
+        self.state.epoch_steps += 1
+        if self.state.epoch_steps % FINITE_EVERY == 0:
+            self._check_finite(self.means())
+            self.recovery.look(self)
+        self.state.seconds += time.perf_counter() - began
+
+    def _by_autograd(self, batch: Batch) -> tuple[Tensor, list[str]]:
+        """Form the gradients of a minibatch; return the recorded values and their names."""
         weights = self.config.weights
         out = self.module(batch, self._conduct(), weights.align)
         breakdown = evaluate(out, batch, weights)
@@ -202,15 +225,7 @@ class Stage:
         values = breakdown.values()
         if self.team is not None:
             values = self.team.average(list(self.network.parameters()), values)
-        self._update()
-        self.sums = values if self.sums is None else self.sums + values
-        self.names = breakdown.names
-        self.state.step += 1
-        self.state.epoch_steps += 1
-        if self.state.epoch_steps % FINITE_EVERY == 0:
-            self._check_finite(self.means())
-            self.recovery.look(self)
-        self.state.seconds += time.perf_counter() - began
+        return values, breakdown.names
 
     def _draw(self) -> Batch:
         ahead, self.ahead = self.ahead, None

@@ -42,6 +42,9 @@ class CompiledStep:
         self.parameters = {names[id(p)]: p for group in optimizer.param_groups for p in group["params"]}
         self.numbers = {name: self._numbers(name, parameter) for name, parameter in self.parameters.items()}
         self.blocks = self._blocks()
+        self.gradients: dict[str, Tensor] = {}
+        self.pieces: list[list[list[Numbers]]] = []
+        self.counts: list[npt.NDArray[np.float32]] = []
 
     def _blocks(self) -> list[list[tuple[str, slice]]]:
         """Cut large parameters to pieces, and gather small ones."""
@@ -58,20 +61,33 @@ class CompiledStep:
         constants = [np.float32(group[key]) for key in ("lr", "alpha", "eps")]
         decay = np.float32(self.average.next_decay())
         kernel = self.compute.kernels.rmsprop
-        grads = {
-            name: _flat(p.grad.contiguous()) for name, p in self.parameters.items() if p.grad is not None
-        }
+        self._look()
 
-        def work(block: list[tuple[str, slice]]) -> None:
-            for name, span in block:
-                if name in grads:
-                    kept = [numbers[span] for numbers in self.numbers[name]]
-                    kernel(grads[name][span], *kept, *constants, decay)
+        def work(block: list[list[Numbers]]) -> None:
+            for numbers in block:
+                kernel(*numbers, *constants, decay)
 
-        self.compute.each(work, self.blocks)
-        for name in grads:
-            self.optimizer.state[self.parameters[name]]["step"] += 1
-        self.average.update_others(grads, float(decay))
+        self.compute.each(work, self.pieces)
+        for count in self.counts:
+            count += 1
+        self.average.update_others(self.gradients, float(decay))
+
+    def _look(self) -> None:
+        """Cut up the gradients, where they are not the tensors that they were in the last step."""
+        found = {name: p.grad for name, p in self.parameters.items() if p.grad is not None}
+        known = self.gradients
+        if found.keys() == known.keys() and all(
+            grad is known[name] and grad.is_contiguous() for name, grad in found.items()
+        ):
+            return
+        self.gradients = found
+        flat = {name: _flat(grad.contiguous()) for name, grad in found.items()}
+        kept = {name: [flat[name], *self.numbers[name]] for name in found}
+        self.pieces = [
+            [[numbers[span] for numbers in kept[name]] for name, span in block if name in kept]
+            for block in self.blocks
+        ]
+        self.counts = [arrays(self.optimizer.state[self.parameters[name]]["step"])[0] for name in found]
 
     def _numbers(self, name: str, parameter: Tensor) -> list[Numbers]:
         """Return a parameter's weights, mean squares of gradients and averages, all changed in place."""
