@@ -58,6 +58,13 @@ def _meet(case: Callable[..., T], rank: int, number: int, port: int, given: tupl
         dist.destroy_process_group()
 
 
+def told(mine: object) -> list[object]:
+    """Return an object of each process, in their order."""
+    held: list[object] = [None] * dist.get_world_size()
+    dist.all_gather_object(held, mine)
+    return held
+
+
 class Fixed(Randomness):
     """Draws for the cells of all processes together, and keeps those of one; of all, where rank is None."""
 

@@ -199,6 +199,8 @@ class Network(nn.Module):
         v = self.graph.draw(conduct.shared or random, compute)
         encoded = self._encode({name: cells.inputs for name, cells in batch.cells.items()}, conduct)
         u = {name: each.draw for name, each in encoded.items()}
+        mean_of = {name: each.mean for name, each in encoded.items()}
+        met = None if conduct.ranks is None else meet(mean_of, batch, conduct.ranks)
         features = self.features(v.value)
         nll = {
             name: self._reconstruct(name, draw.value, features[name], batch, compute)
@@ -210,8 +212,7 @@ class Network(nn.Module):
             values = {name: draw.value for name, draw in u.items()}
             pairs = reconstruct_pairs(decoders, values, features, batch, conduct.paired, compute)
         edges = batch.edges
-        mean_of = {name: each.mean for name, each in encoded.items()}
-        everyone = None if conduct.ranks is None else meet(mean_of, batch, conduct.ranks)
+        everyone = None if met is None else met()
         means = torch.cat(list(mean_of.values()))
         return NetworkOutput(
             u=u,
