@@ -89,7 +89,7 @@ def apart(ranks: Ranks) -> bool:
 
 
 def lost(ranks: Ranks, seconds: float, *, closes: bool = False) -> tuple[str, float]:
-    """Return what the first process is told of the last one, which does not answer or has closed, and when."""
+    """Return what the first process is told of one that does not answer, or has closed, and how soon."""
     ranks = replace(ranks, memory=met(ranks, seconds), lost=lambda error: ValueError(type(error).__name__))
     assert ranks.memory is not None
     said, began = "", time.monotonic()
