@@ -59,7 +59,7 @@ def found(stage: Stage) -> Found:
 
 
 def case(ranks: Ranks, folder: Path) -> tuple[Found, Found, bool]:
-    """Return what comes of a stage, what comes of it when it was stopped, and whether a good state was saved."""
+    """Return what comes of a stage, also when it was stopped, and whether a good state was saved."""
     loop.FINITE_EVERY, recovery.APART = 2, GOOD  # type: ignore[misc]  # processes of this test alone
     ranks.memory = meet_on_this_machine(ranks.rank, ranks.number, told, 60)
     path = folder / f"0-train-{STOPPED:07d}.safetensors"
