@@ -39,6 +39,7 @@ class CommonMemory:
     number: int
     others: Sequence[socket.socket]
     _rooms: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    _places: set[int] = field(default_factory=set, repr=False)
     _turn: bool = False
     _heard: int = 0  # how often the first process has said that it is there before this one waited for it
 
@@ -80,12 +81,12 @@ class CommonMemory:
         found = self._rooms.get(name)
         if found is None or found.shape != shape or found.dtype != dtype:
             found = self._rooms[name] = self._made(name, math.prod(shape), dtype).view(shape)
+            self._places = {_place(room) for room in self._rooms.values()}
         return found
 
     def holds(self, tensor: Tensor) -> bool:
         """Whether a tensor lies in memory that all see."""
-        storage = tensor.untyped_storage().data_ptr()
-        return any(room.untyped_storage().data_ptr() == storage for room in self._rooms.values())
+        return _place(tensor) in self._places
 
     def gather(self, mine: Tensor) -> Callable[[], Tensor]:
         """Hand over a tensor; calling what is returned waits for those of all, ``(number, *mine.shape)``."""
@@ -142,6 +143,10 @@ class CommonMemory:
         if said != _MEMORY or not found:
             raise ConnectionError("the first process has closed its connection")
         return found[0]
+
+
+def _place(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
 
 
 def meet_on_this_machine(
