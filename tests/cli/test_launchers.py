@@ -47,26 +47,21 @@ def two_nodes(integrate: list[str]) -> list[tuple[int, str, str]]:
     return finished([command, command], [{}, {}])
 
 
-def by_srun(integrate: list[str], nodes: int) -> list[tuple[int, str, str]]:
-    """Run two processes with the variables that srun sets, on so many machines."""
-    each = [
-        {
-            "SLURM_PROCID": str(rank),
-            "SLURM_LOCALID": "0" if nodes == 2 else str(rank),
-            "SLURM_NODEID": str(rank) if nodes == 2 else "0",
-            "SLURM_STEP_NUM_TASKS": "2",
-            "SLURM_STEP_NUM_NODES": str(nodes),
-            "SLURM_NTASKS": "2",
-            "SLURM_NNODES": str(nodes),
-            "SLURM_JOB_ID": "7",
-            "SLURM_NODELIST": "127.0.0.1",
-            "SLURM_JOB_NAME": "run",
-            "MASTER_PORT": str(port),
-        }
-        for port in [free_port()]
-        for rank in range(2)
-    ]
-    return finished([[*OMICSGLUE, *integrate]] * 2, each)
+def by_srun(integrate: list[str]) -> list[tuple[int, str, str]]:
+    """Run two processes with the variables that srun sets, on one machine."""
+    job = {
+        "SLURM_JOB_ID": "7",
+        "SLURM_JOB_NAME": "run",
+        "SLURM_NODELIST": "127.0.0.1",
+        "SLURM_NNODES": "1",
+        "SLURM_NTASKS": "2",
+        "SLURM_STEP_NUM_TASKS": "2",
+        "SLURM_STEP_NUM_NODES": "1",
+        "SLURM_NODEID": "0",
+        "MASTER_PORT": str(free_port()),  # which fabric makes of the number of the job, where it is not set
+    }
+    ranks = [job | {"SLURM_PROCID": rank, "SLURM_LOCALID": rank} for rank in ("0", "1")]
+    return finished([[*OMICSGLUE, *integrate]] * 2, ranks)
 
 
 def test_processes_of_launchers_train_the_run_of_devices(arguments: list[str], tmp_path: Path) -> None:
@@ -77,7 +72,7 @@ def test_processes_of_launchers_train_the_run_of_devices(arguments: list[str], t
         if name == "devices":
             done = finished([[*OMICSGLUE, *place, "--devices", "2"]], [{}])
         else:
-            done = two_nodes(place) if name == "torchrun" else by_srun(place, 1)
+            done = two_nodes(place) if name == "torchrun" else by_srun(place)
         assert [code for code, *_ in done] == [0] * len(done), done
         assert sum(str(tmp_path / name) in said for _, said, _ in done) == 1  # one tells, others follow
         runs[name] = embeddings(tmp_path / name)

@@ -32,9 +32,9 @@ def exchanged(ranks: Ranks) -> list[Tensor]:
         for shape in ((2, 3), (0, 4), (1000,), (2, 3)):
             for dtype in (torch.float64, torch.float32):
                 first, second = torch.randn(2, *shape, generator=generator, dtype=dtype)
-                later = ranks.gather_later(first), ranks.gather_later(second.flip(0))
-                found += [told() for told in later]
-                found.append(ranks.add(first.clone()))
+                later = ranks.gather_later(first)
+                second.add_(1)  # meanwhile
+                found += [later(), ranks.gather(second.flip(0)), ranks.add(first.clone())]
     return found
 
 

@@ -41,7 +41,6 @@ class CommonMemory:
     _rooms: dict[str, Tensor] = field(default_factory=dict, repr=False)
     _places: set[int] = field(default_factory=set, repr=False)
     _turn: bool = False
-    _heard: int = 0  # how often the first process has said that it is there before this one waited for it
 
     def arrive(self) -> None:
         """Say that what this process has written is there.
@@ -62,10 +61,8 @@ class CommonMemory:
         OSError
             If another process has ended, or is silent for too long.
         """
-        for place, other in enumerate(self.others):
-            if place == 0 and self._heard:
-                self._heard -= 1
-            elif other.recv(1) != _HERE:
+        for other in self.others:
+            if other.recv(1) != _HERE:
                 raise ConnectionError("a process has closed its connection")
 
     def room(self, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
@@ -89,7 +86,10 @@ class CommonMemory:
         return _place(tensor) in self._places
 
     def gather(self, mine: Tensor) -> Callable[[], Tensor]:
-        """Hand over a tensor; calling what is returned waits for those of all, ``(number, *mine.shape)``."""
+        """Hand over a tensor; calling what is returned waits for those of all, ``(number, *mine.shape)``.
+
+        Nothing else can be handed over before that.
+        """
         room = self._handed_over(mine)
 
         def told() -> Tensor:
@@ -106,7 +106,9 @@ class CommonMemory:
 
     def _handed_over(self, mine: Tensor) -> Tensor:
         """Write a tensor and say that it is there; return where those of all processes are."""
-        self._turn = not self._turn  # another process may still read what it was told the last time
+        self._turn = (
+            not self._turn
+        )  # others may still read what they were told the last time, not before that
         shape = (self.number, *mine.shape)
         room = self.room(f"{shape} {mine.dtype} {self._turn}", shape, mine.dtype)
         room[self.rank].copy_(mine)
@@ -135,11 +137,7 @@ class CommonMemory:
 
     def _descriptor(self) -> int:
         """Return the descriptor of memory that the first process has made."""
-        while True:
-            said, found, *_ = socket.recv_fds(self.others[0], 1, 1)
-            if said != _HERE:
-                break
-            self._heard += 1
+        said, found, *_ = socket.recv_fds(self.others[0], 1, 1)
         if said != _MEMORY or not found:
             raise ConnectionError("the first process has closed its connection")
         return found[0]

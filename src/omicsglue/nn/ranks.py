@@ -61,7 +61,7 @@ class Ranks:
     def gather_later(self, mine: Tensor) -> Callable[[], Tensor]:
         """Hand over what this process holds; calling what is returned waits for what all hold.
 
-        What is handed over first is to be waited for first.
+        Nothing else may be handed over before that.
         """
         mine = mine.contiguous()
         self.sent += mine.numel()
