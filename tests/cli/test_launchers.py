@@ -15,7 +15,7 @@ from omicsglue.metrics import foscttm
 from whole_runs import assert_same_embeddings, embeddings
 
 pytestmark = pytest.mark.slow
-OMICSGLUE = [sys.executable, "-m", "omicsglue"]
+OMICSGLUE = str(Path(sys.executable).with_name("omicsglue"))
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 
 
@@ -43,7 +43,7 @@ def two_nodes(integrate: list[str]) -> list[tuple[int, str, str]]:
     """Run by torchrun on two machines, one process each; both are this one."""
     launch = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
     meeting = ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{free_port()}", "--rdzv-id", "7"]
-    command = [*launch, *meeting, "--local-addr", "127.0.0.1", "-m", "omicsglue", *integrate]
+    command = [*launch, *meeting, "--local-addr", "127.0.0.1", OMICSGLUE, *integrate]
     return finished([command, command], [{}, {}])
 
 
@@ -61,7 +61,7 @@ def by_srun(integrate: list[str]) -> list[tuple[int, str, str]]:
         "MASTER_PORT": str(free_port()),  # which fabric makes of the number of the job, where it is not set
     }
     ranks = [job | {"SLURM_PROCID": rank, "SLURM_LOCALID": rank} for rank in ("0", "1")]
-    return finished([[*OMICSGLUE, *integrate]] * 2, ranks)
+    return finished([[OMICSGLUE, *integrate]] * 2, ranks)
 
 
 def test_processes_of_launchers_train_the_run_of_devices(arguments: list[str], tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_processes_of_launchers_train_the_run_of_devices(arguments: list[str], t
     for name in ("devices", "torchrun", "srun"):
         place = [*arguments[:out], str(tmp_path / name), *arguments[out + 1 :], "--device", "cpu"]
         if name == "devices":
-            done = finished([[*OMICSGLUE, *place, "--devices", "2"]], [{}])
+            done = finished([[OMICSGLUE, *place, "--devices", "2"]], [{}])
         else:
             done = two_nodes(place) if name == "torchrun" else by_srun(place)
         assert [code for code, *_ in done] == [0] * len(done), done
