@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from omicsglue.data.tensors import Batch, EdgeBatch
 from omicsglue.graph.sampling import EdgeSampler
 from omicsglue.model import GLUE
 from omicsglue.nn.compute import Compute
+from omicsglue.nn.memory import meet_on_this_machine
 from omicsglue.nn.network import Conduct, Network
 from omicsglue.nn.pairs import Paired
 from omicsglue.nn.randomness import Randomness
@@ -56,6 +57,13 @@ def _meet(case: Callable[..., T], rank: int, number: int, port: int, given: tupl
         return case(Ranks(rank, number), *given)
     finally:
         dist.destroy_process_group()
+
+
+def told(mine: object) -> list[object]:
+    """Return an object of each process, in their order."""
+    held: list[object] = [None] * dist.get_world_size()
+    dist.all_gather_object(held, mine)
+    return held
 
 
 class Fixed(Randomness):
@@ -211,9 +219,24 @@ def one_pass(ranks: Ranks, given: Problem, *, compiled: bool) -> dict[str, Tenso
     return passed(network, given.batches[ranks.rank], given.weights, conduct, team)
 
 
-def passes(ranks: Ranks, plain: Problem, compiled: Problem) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Take a process's part in a pass through plain torch, and in one through compiled kernels."""
-    return one_pass(ranks, plain, compiled=False), one_pass(ranks, compiled, compiled=True)
+Passed = tuple[dict[str, Tensor], dict[str, Tensor]]
+
+
+def passes(ranks: Ranks, plain: Problem, compiled: Problem) -> tuple[Passed, Passed]:
+    """Take a process's part in passes through plain torch and through compiled kernels.
+
+    The first two go over the network, the others through memory, after passes whose numbers are still there.
+    """
+    shared = replace(ranks, memory=meet_on_this_machine(ranks.rank, ranks.number, told, 60))
+    assert shared.memory is not None
+    both = plain, compiled
+    for kind, given in enumerate(both):
+        one_pass(shared, given, compiled=kind == 1)
+    over, through = (
+        tuple(one_pass(way, given, compiled=kind == 1) for kind, given in enumerate(both))
+        for way in (ranks, shared)
+    )
+    return cast(Passed, over), cast(Passed, through)
 
 
 def all_cells(given: Problem, number: int, *, compiled: bool) -> dict[str, Tensor]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
-from typing import Any, NamedTuple, TypeVar, cast
+import itertools
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import numpy as np
 import torch
@@ -48,14 +49,57 @@ def encode_together(
     ranks
         Processes over whose cells batch norm is taken, as many in each; this one alone by default.
     """
+    found = side_by_side(encoder_passes(encoders, inputs, random, ranks), compute, ranks)
+    return encoded(encoders, found)
+
+
+def encoder_passes(
+    encoders: Mapping[str, DataEncoder], inputs: Mapping[str, Tensor], random: Randomness, ranks: Ranks | None
+) -> list[Pass]:
+    """Return the passes of :func:`encode_together`."""
     number = 1 if ranks is None else ranks.number
-    passes = [_Pass(encoder, inputs[name], random, number) for name, encoder in encoders.items()]
-    parameters = [parameter for each in passes for parameter in each.parameters]
-    out = _FusedEncoders.apply(passes, compute, ranks, *parameters)  # type: ignore[no-untyped-call]  # torch leaves it so
+    return [EncoderPass(encoder, inputs[name], random, number) for name, encoder in encoders.items()]
+
+
+def encoded(names: Iterable[str], found: Sequence[tuple[Tensor, ...]]) -> dict[str, Encoded]:
+    """Return what the passes of encoders have found, by modality."""
     return {
         name: Encoded(mean, Draw(value, divergence))
-        for name, (mean, value, divergence) in zip(encoders, zip(*[iter(out)] * 3, strict=True), strict=True)
+        for name, (mean, value, divergence) in zip(names, found, strict=True)
     }
+
+
+class Pass(Protocol):
+    """What is computed beside other such passes, forward and back; both ways stop where sums are exchanged.
+
+    Attributes
+    ----------
+    parameters
+        By which there are gradients.
+    outputs
+        How many tensors the way forward returns, and the way back is given gradients by.
+    """
+
+    parameters: list[Tensor]
+    outputs: int
+
+    def forward(self, kernels: Any) -> Steps[tuple[Tensor, ...]]:
+        """Go forward."""
+
+    def backward(self, kernels: Any, *ups: Tensor) -> Steps[list[Tensor | None]]:
+        """Return the gradients with respect to the parameters, in their order."""
+
+
+def side_by_side(passes: Sequence[Pass], compute: Compute, ranks: Ranks | None) -> list[tuple[Tensor, ...]]:
+    """Return what passes compute as one operation, each by a thread of its own."""
+    parameters = [parameter for each in passes for parameter in each.parameters]
+    out: tuple[Tensor, ...] = _SideBySide.apply(passes, compute, ranks, *parameters)  # type: ignore[no-untyped-call]  # torch leaves it so
+    return _parts(out, passes)
+
+
+def _parts(tensors: Sequence[Tensor], passes: Sequence[Pass]) -> list[tuple[Tensor, ...]]:
+    rest = iter(tensors)
+    return [tuple(itertools.islice(rest, each.outputs)) for each in passes]
 
 
 class _Layer:
@@ -100,8 +144,10 @@ class _Layer:
         return to_x, [down.T @ self.x, torch.from_numpy(to_bias), to_gamma, to_beta]
 
 
-class _Pass:
+class EncoderPass:
     """One encoder's way through a minibatch, forward and back."""
+
+    outputs = 3
 
     def __init__(self, encoder: DataEncoder, inputs: Tensor, random: Randomness, number: int) -> None:
         hidden = encoder.hidden
@@ -113,9 +159,9 @@ class _Pass:
         self.inputs, self.seed = inputs, random.seed()
         head = encoder.head
         self.heads = [head.loc.weight, head.loc.bias, head.std.weight, head.std.bias]
-        self.parameters = [p for layer in self.layers for p in layer.parameters] + self.heads
+        self.parameters: list[Tensor] = [p for layer in self.layers for p in layer.parameters] + self.heads
 
-    def forward(self, kernels: Any) -> Steps[tuple[Tensor, Tensor, Tensor]]:
+    def forward(self, kernels: Any) -> Steps[tuple[Tensor, ...]]:
         """Return means, draws and divergences."""
         x = self.inputs
         for layer in self.layers:
@@ -131,10 +177,9 @@ class _Pass:
         mean = torch.from_numpy(self.normal[:, : len(loc)].copy())
         return mean, torch.from_numpy(value), torch.from_numpy(divergence)
 
-    def backward(
-        self, kernels: Any, to_mean: Tensor, to_value: Tensor, to_divergence: Tensor
-    ) -> Steps[list[Tensor]]:
-        """Return the gradients with respect to the parameters, in their order."""
+    def backward(self, kernels: Any, *ups: Tensor) -> Steps[list[Tensor | None]]:
+        """Return the gradients by the parameters, given those by means, draws and divergences."""
+        to_mean, to_value, to_divergence = ups
         down = np.empty_like(self.normal)
         up = arrays(to_value.contiguous(), to_divergence.contiguous())
         kernels.normal_gradient(self.normal, self.offset, self.noise, *up, np.float32(EPS), down)
@@ -142,11 +187,11 @@ class _Pass:
         down[:, :dim] += to_mean.numpy()
         normal = torch.from_numpy(down)
         to_weight, to_bias = normal.T @ self.x, normal.sum(0)
-        found = [to_weight[:dim], to_bias[:dim], to_weight[dim:], to_bias[dim:]]
+        found: list[Tensor | None] = [to_weight[:dim], to_bias[:dim], to_weight[dim:], to_bias[dim:]]
         to_x = normal @ self.weight
         for layer in reversed(self.layers):
             to_x, gradients = yield from layer.backward(to_x, kernels, first=layer is self.layers[0])
-            found = gradients + found
+            found = [*gradients, *found]
         return found
 
 
@@ -157,15 +202,23 @@ def _finished(steps: list[Steps[T]], compute: Compute, ask: Callable[[Floats], F
     """
     if ask is None:
         return compute.each(_by_itself, steps)
-    answers: list[Floats | None] = [None] * len(steps)
-    while True:
-        found = compute.each(_further, list(zip(steps, answers, strict=True)))
-        done = [each.value for each in found if isinstance(each, StopIteration)]
-        if done:
-            return done
-        sums = [each for each in found if isinstance(each, np.ndarray)]
-        told = ask(np.concatenate(sums, axis=1))
-        answers = list(np.split(told, np.cumsum([each.shape[1] for each in sums])[:-1], axis=1))
+    answers: dict[int, Floats | None] = dict.fromkeys(range(len(steps)))
+    done: dict[int, T] = {}
+    while answers:
+        found = compute.each(_further, [(steps[place], answer) for place, answer in answers.items()])
+        sums = {}
+        for place, each in zip(answers, found, strict=True):
+            if isinstance(each, StopIteration):
+                done[place] = each.value
+            else:
+                sums[place] = each
+        if sums:
+            told = ask(np.concatenate(list(sums.values()), axis=1))
+            ends = np.cumsum([each.shape[1] for each in sums.values()])
+            answers = dict(zip(sums, np.split(told, ends[:-1], axis=1), strict=True))
+        else:
+            answers = {}
+    return [done[place] for place in range(len(steps))]
 
 
 def _by_itself(steps: Steps[T]) -> T:
@@ -184,10 +237,10 @@ def _further(item: tuple[Steps[T], Floats | None]) -> Floats | StopIteration:
         return end
 
 
-class _FusedEncoders(torch.autograd.Function):
+class _SideBySide(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, passes: list[_Pass], compute: Compute, ranks: Ranks | None, *parameters: Tensor
+        ctx: Any, passes: Sequence[Pass], compute: Compute, ranks: Ranks | None, *parameters: Tensor
     ) -> tuple[Tensor, ...]:
         ctx.passes, ctx.compute, ctx.ranks = passes, compute, ranks
         steps = [each.forward(compute.kernels) for each in passes]
@@ -196,8 +249,7 @@ class _FusedEncoders(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor | None, ...]:
-        kernels = ctx.compute.kernels
-        ups = zip(*[iter(grad_outputs)] * 3, strict=True)
+        kernels, ups = ctx.compute.kernels, _parts(grad_outputs, ctx.passes)
         steps = [each.backward(kernels, *up) for each, up in zip(ctx.passes, ups, strict=True)]
         out = _finished(steps, ctx.compute, None if ctx.ranks is None else ctx.ranks.total)
         return None, None, None, *(gradient for part in out for gradient in part)

@@ -68,6 +68,80 @@ def _product(table: Tensor, indptr: Tensor, indices: Tensor, values: Tensor) -> 
     )
 
 
+class DrawByBlocks:
+    """One draw of the embeddings of all vertices, and the way back of its gradient, by blocks of vertices.
+
+    Blocks can be done in any order, and by different processes.
+
+    Parameters
+    ----------
+    graph
+        The encoder.
+    weight, bias
+        Of its maps to mean and standard deviation, joined.
+    seed
+        Of the noise.
+    value, divergence
+        Where the draw and its divergences go, ``(vertices, D)`` and ``(vertices,)``.
+    kernels
+        Compiled loops.
+    """
+
+    def __init__(
+        self,
+        graph: GraphEncoder,
+        weight: Tensor,
+        bias: Tensor,
+        seed: Seed,
+        value: Tensor,
+        divergence: Tensor,
+        kernels: Any,
+    ) -> None:
+        self.graph, self.weight, self.seed, self.kernels = graph, weight.detach(), seed, kernels
+        table = graph.table.detach()
+        self.table, self.h = table, torch.empty_like(table)
+        self.parameters = table.new_empty(len(table), len(bias))
+        self.given, self.noise = arrays(self.parameters, torch.empty_like(table))
+        self.bias, self.value, self.divergence = arrays(bias, value, divergence)
+
+    def draw(self, span: slice) -> None:
+        """Draw the embeddings of some vertices: propagation, the two maps, and noise."""
+        self.kernels.normal_noise(*self.seed, span.start * self.table.shape[1], self.noise[span].reshape(-1))
+        self.h[span] = self.graph.product(self.table, self.graph.values, span)
+        torch.mm(self.h[span], self.weight.T, out=self.parameters[span])
+        self.kernels.normal_draw(
+            self.given[span], self.bias, self.noise[span], np.float32(EPS), self.value[span],
+            self.divergence[span],
+        )  # fmt: skip
+
+    def heads(
+        self, span: slice, to_value: Tensor, to_divergence: Tensor, to_h: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Fill in the gradient by what some vertices receive, and return theirs by weight and bias.
+
+        Parameters
+        ----------
+        span
+            The vertices.
+        to_value, to_divergence
+            Gradients by their draws and divergences.
+        to_h
+            Of all vertices.
+        """
+        down = np.empty_like(self.given[span])
+        up = arrays(to_value, to_divergence)
+        self.kernels.normal_gradient(
+            self.given[span], self.bias, self.noise[span], *up, np.float32(EPS), down
+        )
+        to_parameters = torch.from_numpy(down)
+        torch.mm(to_parameters, self.weight, out=to_h[span])
+        return to_parameters.T @ self.h[span], to_parameters.sum(0)
+
+    def tables(self, span: slice, to_h: Tensor, to_table: Tensor) -> None:
+        """Fill in the gradient by some rows of the table, given that by what all vertices receive."""
+        to_table[span] = self.graph.product(to_h, self.graph.transposed, span)
+
+
 class _FusedDraw(torch.autograd.Function):
     """Propagation, the maps to mean and standard deviation, and a draw: block by block of vertices."""
 
@@ -81,52 +155,20 @@ class _FusedDraw(torch.autograd.Function):
         seed: Seed,
         compute: Compute,
     ) -> tuple[Tensor, Tensor]:
-        h, parameters = torch.empty_like(table), table.new_empty(len(table), len(bias))
-        value, noise = table.new_empty(2, *table.shape)
-        divergence = table.new_empty(len(table))
-        given, offset, drawn, shocks, losses = arrays(parameters, bias, value, noise, divergence)
-        kernels = compute.kernels
-
-        def work(span: slice) -> None:
-            kernels.normal_noise(*seed, span.start * table.shape[1], shocks[span].reshape(-1))
-            h[span] = graph.product(table, graph.values, span)
-            torch.mm(h[span], weight.T, out=parameters[span])
-            kernels.normal_draw(given[span], offset, shocks[span], np.float32(EPS), drawn[span], losses[span])
-
-        compute.each(work, spans(len(table), VERTICES))
-        ctx.save_for_backward(h, weight, bias, parameters, noise)
-        ctx.graph, ctx.compute = graph, compute
+        value, divergence = torch.empty_like(table), table.new_empty(len(table))
+        ctx.compute = compute
+        ctx.blocks = DrawByBlocks(graph, weight, bias, seed, value, divergence, compute.kernels)
+        compute.each(ctx.blocks.draw, spans(len(table), VERTICES))
         return value, divergence
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor | None, ...]:
-        h, weight, *rest = ctx.saved_tensors
-        bias, parameters, noise = arrays(*rest)
-        to_value, to_divergence = arrays(*(x.contiguous() for x in grad_outputs))
-        graph, compute = ctx.graph, ctx.compute
-        to_h, to_table = torch.empty_like(h), torch.empty_like(h)
-        blocks = spans(len(h), VERTICES)
-
-        def heads(span: slice) -> tuple[Tensor, Tensor]:
-            down = np.empty_like(parameters[span])
-            compute.kernels.normal_gradient(
-                parameters[span],
-                bias,
-                noise[span],
-                to_value[span],
-                to_divergence[span],
-                np.float32(EPS),
-                down,
-            )
-            to_parameters = torch.from_numpy(down)
-            torch.mm(to_parameters, weight, out=to_h[span])
-            return to_parameters.T @ h[span], to_parameters.sum(0)
-
-        def tables(span: slice) -> None:
-            to_table[span] = graph.product(to_h, graph.transposed, span)
-
-        parts = compute.each(heads, blocks)
-        compute.each(tables, blocks)
+        to_value, to_divergence = (x.contiguous() for x in grad_outputs)
+        blocks, compute = ctx.blocks, ctx.compute
+        to_h, to_table = torch.empty_like(blocks.h), torch.empty_like(blocks.h)
+        cut = spans(len(to_h), VERTICES)
+        parts = compute.each(lambda span: blocks.heads(span, to_value[span], to_divergence[span], to_h), cut)
+        compute.each(lambda span: blocks.tables(span, to_h, to_table), cut)
         to_weight, to_bias = (torch.stack(part).sum(0) for part in zip(*parts, strict=True))
         return to_table, to_weight, to_bias, None, None, None
 

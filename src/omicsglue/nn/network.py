@@ -20,6 +20,7 @@ from omicsglue.nn.layers import Draw
 from omicsglue.nn.pairs import NO_PAIRS, Paired, PairOutput, reconstruct_pairs
 from omicsglue.nn.randomness import Randomness
 from omicsglue.nn.ranks import Everyone, Ranks, meet
+from omicsglue.nn.sharing import embed_together
 
 
 @dataclass(frozen=True)
@@ -186,9 +187,10 @@ class Network(nn.Module):
             Strength at which the discriminator's gradient is turned against the encoders.
         """
         random, compute = conduct.random, conduct.compute
-        v = self.graph.draw(conduct.shared or random, compute)
-        encoded = self._encode({name: cells.inputs for name, cells in batch.cells.items()}, conduct)
+        v, encoded = self._embed({name: cells.inputs for name, cells in batch.cells.items()}, conduct)
         u = {name: each.draw for name, each in encoded.items()}
+        mean_of = {name: each.mean for name, each in encoded.items()}
+        met = None if conduct.ranks is None else meet(mean_of, batch, conduct.ranks)
         features = self.features(v.value)
         nll = {
             name: self._reconstruct(name, draw.value, features[name], batch, compute)
@@ -200,8 +202,7 @@ class Network(nn.Module):
             values = {name: draw.value for name, draw in u.items()}
             pairs = reconstruct_pairs(decoders, values, features, batch, conduct.paired, compute)
         edges = batch.edges
-        mean_of = {name: each.mean for name, each in encoded.items()}
-        everyone = None if conduct.ranks is None else meet(mean_of, batch, conduct.ranks)
+        everyone = None if met is None else met()
         means = torch.cat(list(mean_of.values()))
         return NetworkOutput(
             u=u,
@@ -216,14 +217,19 @@ class Network(nn.Module):
             everyone=everyone,
         )
 
-    def _encode(self, inputs: Mapping[str, Tensor], conduct: Conduct) -> dict[str, Encoded]:
+    def _embed(self, inputs: Mapping[str, Tensor], conduct: Conduct) -> tuple[Draw, dict[str, Encoded]]:
+        """Draw the embeddings of features and cells."""
+        random, compute, ranks = conduct.random, conduct.compute, conduct.ranks
+        shared = conduct.shared or random
         encoders = {name: cast(DataEncoder, self.encoders[name]) for name in inputs}
-        if self.training and conduct.random is not None and conduct.compute is not None:
-            return encode_together(encoders, inputs, conduct.random, conduct.compute, conduct.ranks)
-        normals = {
-            name: encoder(inputs[name], conduct.random, conduct.ranks) for name, encoder in encoders.items()
-        }
-        return {name: Encoded(normal.mean, normal.draw(conduct.random)) for name, normal in normals.items()}
+        if not self.training or random is None or shared is None or compute is None:
+            v = self.graph.draw(shared, compute)
+            normals = {name: encoder(inputs[name], random, ranks) for name, encoder in encoders.items()}
+            return v, {name: Encoded(each.mean, each.draw(random)) for name, each in normals.items()}
+        if ranks is not None and ranks.memory is not None:
+            return embed_together(self.graph, encoders, inputs, (shared, random), compute, ranks)
+        v = self.graph.draw(shared, compute)
+        return v, encode_together(encoders, inputs, random, compute, ranks)
 
     def _reconstruct(self, name: str, u: Tensor, v: Tensor, batch: Batch, compute: Compute | None) -> Tensor:
         cells, decoder = batch.cells[name], cast(DataDecoder, self.decoders[name])

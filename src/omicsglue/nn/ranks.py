@@ -19,6 +19,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from omicsglue.data.tensors import Batch
+from omicsglue.nn.memory import CommonMemory
 
 T = TypeVar("T")
 Floats = npt.NDArray[np.float32]
@@ -40,6 +41,8 @@ class Ranks:
         Torch's process group; ``None`` is the default one.
     lost
         Makes the error that is raised when another process has gone away or does not answer.
+    memory
+        Memory that all processes see, where they are on one machine; everything is then told through it.
     sent
         Numbers that this process has handed over so far, for measurements.
     """
@@ -48,19 +51,47 @@ class Ranks:
     number: int
     group: Any = None
     lost: Callable[[Exception], Exception] = _as_it_came
+    memory: CommonMemory | None = None
     sent: int = field(default=0, compare=False)
 
     def gather(self, mine: Tensor) -> Tensor:
         """Return what all processes hold, in their order, shape ``(number, *mine.shape)``."""
+        return self.gather_later(mine)()
+
+    def gather_later(self, mine: Tensor) -> Callable[[], Tensor]:
+        """Hand over what this process holds; calling what is returned waits for what all hold.
+
+        Nothing else may be handed over before that.
+        """
         mine = mine.contiguous()
+        self.sent += mine.numel()
+        memory = self.memory
+        if memory is not None:
+            told = self._asked(lambda: memory.gather(mine))
+            return lambda: self._asked(told)
         out = mine.new_empty(self.number, *mine.shape)
-        self._asked(mine, lambda: dist.all_gather(list(out.unbind(0)), mine, group=self.group))
-        return out
+        parts = list(out.unbind(0))
+        work = self._asked(lambda: dist.all_gather(parts, mine, group=self.group, async_op=True))
+
+        def waited() -> Tensor:
+            self._asked(work.wait)
+            return out
+
+        return waited
 
     def add(self, mine: Tensor) -> Tensor:
         """Add up what all processes hold, in place, to the same bits everywhere."""
-        self._asked(mine, lambda: dist.all_reduce(mine, group=self.group))
+        self.sent += mine.numel()
+        memory = self.memory
+        if memory is not None:
+            self._asked(lambda: memory.add(mine))
+        else:
+            self._asked(lambda: dist.all_reduce(mine, group=self.group))
         return mine
+
+    def holds(self, gradient: Tensor | None) -> bool:
+        """Whether a gradient lies in memory that all processes see."""
+        return gradient is not None and self.memory is not None and self.memory.holds(gradient)
 
     @property
     def device(self) -> torch.device:
@@ -82,11 +113,10 @@ class Ranks:
         """Return the sum over all processes."""
         return self.add(torch.from_numpy(mine.copy()).to(self.device)).cpu().numpy()
 
-    def _asked(self, mine: Tensor, ask: Callable[[], T]) -> T:
-        self.sent += mine.numel()
+    def _asked(self, ask: Callable[[], T]) -> T:
         try:
             return ask()
-        except RuntimeError as error:
+        except (RuntimeError, OSError) as error:
             raise self.lost(error) from error
 
 
@@ -144,8 +174,8 @@ class Everyone:
         return torch.cat(places)
 
 
-def meet(means: Mapping[str, Tensor], batch: Batch, ranks: Ranks) -> Everyone:
-    """Have all processes tell each other of their cells, in one exchange.
+def meet(means: Mapping[str, Tensor], batch: Batch, ranks: Ranks) -> Callable[[], Everyone]:
+    """Tell the other processes of this one's cells; calling what is returned waits for what they tell.
 
     Parameters
     ----------
@@ -161,14 +191,18 @@ def meet(means: Mapping[str, Tensor], batch: Batch, ranks: Ranks) -> Everyone:
     for name, cells in batch.cells.items():
         weight = cells.weight.to(means[name]).unsqueeze(1)
         rows.append(torch.cat([means[name].detach(), weight], dim=1).view(-1))
-    told = ranks.gather(torch.cat(rows))
-    head, *bodies = torch.split(told, [len(row) for row in rows], dim=1)
-    found = {}
-    for (name, mean), body in zip(means.items(), bodies, strict=True):
-        columns = body.reshape(-1, mean.shape[1] + 1)
-        found[name] = Others(columns[:, :-1], columns[:, -1])
-    shares = head[ranks.rank] * ranks.number / head.sum(0).clamp(min=1)
-    return Everyone(ranks, found, dict(zip(counts, shares, strict=True)))
+    told = ranks.gather_later(torch.cat(rows))
+
+    def met() -> Everyone:
+        head, *bodies = torch.split(told(), [len(row) for row in rows], dim=1)
+        found = {}
+        for (name, mean), body in zip(means.items(), bodies, strict=True):
+            columns = body.reshape(-1, mean.shape[1] + 1)
+            found[name] = Others(columns[:, :-1], columns[:, -1])
+        shares = head[ranks.rank] * ranks.number / head.sum(0).clamp(min=1)
+        return Everyone(ranks, found, dict(zip(counts, shares, strict=True)))
+
+    return met
 
 
 def _counts(batch: Batch) -> dict[str, Tensor]:

@@ -52,7 +52,6 @@ def serves(network: Network, weights: ObjectiveWeights) -> bool:
         and len(network.modalities) > 1
         and network.classifier is None
         and not network.shares_batches
-        and not len(network.batch_discriminators)
     )
 
 

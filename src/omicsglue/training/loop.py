@@ -10,7 +10,6 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
@@ -39,7 +38,7 @@ from omicsglue.training.direct import DirectStep, serves
 from omicsglue.training.optimiser import CompiledStep, make_optimizer
 from omicsglue.training.progress import Reporter
 from omicsglue.training.rate import Pace
-from omicsglue.training.recovery import FACTOR, NotFiniteError, Recovery, place
+from omicsglue.training.recovery import FACTOR, NotFiniteError, Recovery, place, with_good_state
 from omicsglue.training.shares import Seeds, collected, part_of, share_of_cells
 from omicsglue.training.state import Engine, Row, StageData, StageState
 from omicsglue.training.stopping import Plateau
@@ -360,14 +359,15 @@ class Stage:
     def checkpoint(self) -> Checkpoint:
         """Return the whole state of the stage, with the latest good state where that is another.
 
-        Of processes that train together, the first one's holds the place of each in the data, and not the
-        good states, which each keeps for itself.
+        Of processes that train together, the first one's holds the place of each in the data.
         """
-        now, step = self.snapshot(), self.state.step
+        now = self.snapshot()
+        states = [now, self.recovery.beside(now)]
         if self.team is not None:
-            return collected(self.team, now)
-        tensors = {**now.tensors, **self.recovery.tensors(step)}
-        return replace(now, tensors=tensors, state={**now.state, **self.recovery.state(step)})
+            states = [each and collected(self.team, each) for each in states]
+        whole, good = states
+        assert whole is not None
+        return with_good_state(whole, good)
 
     def snapshot(self) -> Checkpoint:
         """Return the state of the stage as it is; of processes that train together, this one's."""
@@ -395,10 +395,8 @@ class Stage:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint of this stage."""
-        tensors, rng = part_of(checkpoint, self.engine)
-        own = replace(checkpoint, tensors=tensors, state={**checkpoint.state, "rng": rng})
-        self.recovery.restore(own)
-        self.put_back(own)
+        self.recovery.restore(checkpoint, partial(part_of, engine=self.engine))
+        self.put_back(part_of(checkpoint, self.engine))
 
     def put_back(self, checkpoint: Checkpoint) -> None:
         """Put the stage into a state in which it was; the tensors given become part of it."""

@@ -7,7 +7,7 @@ very state to which an uninterrupted one would have gone.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -114,34 +114,43 @@ class Recovery:
         stage.state.rollbacks, stage.state.notes = done + 1, notes
         _say(note)
 
-    def tensors(self, step: int) -> dict[str, Tensor]:
-        """Return what a checkpoint at a step holds of the good state; nothing where it is that state."""
-        if self.kept is None or self.kept.step == step:
-            return {}
-        return flatten(_KEPT, self.kept.tensors)
+    def beside(self, now: Checkpoint) -> Checkpoint | None:
+        """Return the good state to be saved with a state; ``None`` where it is that one."""
+        return None if self.kept is None or self.kept.step == now.step else self.kept
 
-    def state(self, step: int) -> dict[str, Any]:
-        """Return the plain values that go with :meth:`tensors`."""
-        if self.kept is None or self.kept.step == step:
-            return {}
-        counters = self.kept.state["counters"]
-        rows = {"history": len(counters["history"])}  # the first so many of the rows that are there now
-        return {_KEPT: {"step": self.kept.step, **self.kept.state, "counters": {**counters, **rows}}}
+    def restore(self, checkpoint: Checkpoint, own: Callable[[Checkpoint], Checkpoint]) -> None:
+        """Take up the good state that a checkpoint holds, or take the checkpoint for it.
 
-    def restore(self, checkpoint: Checkpoint) -> None:
-        """Take up the good state that a checkpoint holds, or take the checkpoint for it."""
+        Parameters
+        ----------
+        checkpoint
+            Of the stage.
+        own
+            Returns this process's part of a checkpoint.
+        """
         if _KEPT not in checkpoint.state:
-            self.kept = _copied(checkpoint)
+            self.kept = _copied(own(checkpoint))
             return
         state = dict(checkpoint.state[_KEPT])
         counters = dict(state["counters"])
         counters["history"] = checkpoint.state["counters"]["history"][: counters["history"]]
         state["counters"] = counters
         tensors = unflatten(_KEPT, checkpoint.tensors)
-        self.kept = replace(checkpoint, step=state.pop("step"), tensors=tensors, state=state)
+        self.kept = own(replace(checkpoint, step=state.pop("step"), tensors=tensors, state=state))
 
     def _keep(self, stage: Stage) -> None:
         self.kept = _copied(stage.snapshot())
+
+
+def with_good_state(now: Checkpoint, good: Checkpoint | None) -> Checkpoint:
+    """Return a state as it is saved, with the latest good one where that is another."""
+    if good is None:
+        return now
+    counters = good.state["counters"]
+    rows = {"history": len(counters["history"])}  # the first so many of the rows that are there now
+    state = {"step": good.step, **good.state, "counters": {**counters, **rows}}
+    tensors = now.tensors | flatten(_KEPT, good.tensors)
+    return replace(now, tensors=tensors, state={**now.state, _KEPT: state})
 
 
 def _copied(checkpoint: Checkpoint) -> Checkpoint:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from omicsglue.data.batches import Rows
 from omicsglue.data.shards import shards
@@ -76,15 +75,16 @@ def collected(team: Team, mine: Checkpoint) -> Checkpoint:
     return replace(mine, tensors=tensors, state={**mine.state, "ranks": states})
 
 
-def part_of(checkpoint: Checkpoint, engine: Engine) -> tuple[dict[str, Tensor], Any]:
-    """Return the tensors of a checkpoint with this process's order and generator in place, and its state."""
-    tensors, rng = checkpoint.tensors, checkpoint.state["rng"]
+def part_of(checkpoint: Checkpoint, engine: Engine) -> Checkpoint:
+    """Return a checkpoint with this process's order, generator and random state in place."""
     if engine.team is None:
-        return tensors, rng
+        return checkpoint
+    tensors = checkpoint.tensors
     if engine.rank:
         own = unflatten(f"rank{engine.rank}", tensors)
         tensors = {k: v for k, v in tensors.items() if not k.startswith("order/")} | own
-    return tensors, checkpoint.state["ranks"][engine.rank]
+    state = {**checkpoint.state, "rng": checkpoint.state["ranks"][engine.rank]}
+    return replace(checkpoint, tensors=tensors, state=state)
 
 
 def check_same_number(checkpoint: Checkpoint | None, team: Team | None) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -28,6 +29,7 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
 
 from omicsglue.errors import OptionError, TrainingError
+from omicsglue.nn.memory import meet_on_this_machine
 from omicsglue.nn.ranks import Ranks
 from omicsglue.training.device import accelerator_of
 from omicsglue.training.environment import LocalEnvironment, Surroundings, surroundings
@@ -108,7 +110,7 @@ class Team:
     def average(self, parameters: Sequence[torch.nn.Parameter], values: Tensor) -> Tensor:
         """Replace gradients by their mean over all processes and return that of some values, at one go.
 
-        The answers to `question` go with them.
+        The answers to `question` go with them. Gradients in memory that all processes see are means already.
 
         Parameters
         ----------
@@ -118,11 +120,12 @@ class Team:
             Numbers, shape ``(n,)``.
         """
         answers = self.question()
-        sizes = [*(parameter.numel() for parameter in parameters), len(values), len(answers)]
+        own = [parameter for parameter in parameters if not self.ranks.holds(parameter.grad)]
+        sizes = [*(parameter.numel() for parameter in own), len(values), len(answers)]
         if self.flat is None or len(self.flat) != sum(sizes):
             self.flat = values.new_empty(sum(sizes), dtype=parameters[0].dtype)
         *parts, tail, votes = torch.split(self.flat, sizes)
-        for part, parameter in zip(parts, parameters, strict=True):
+        for part, parameter in zip(parts, own, strict=True):
             if parameter.grad is None:
                 part.zero_()
             else:
@@ -130,7 +133,7 @@ class Team:
         tail.copy_(values)
         votes.copy_(torch.tensor(answers, dtype=votes.dtype))
         self.ranks.add(self.flat).div_(self.number)
-        for part, parameter in zip(parts, parameters, strict=True):
+        for part, parameter in zip(parts, own, strict=True):
             parameter.grad = part.view(parameter.shape)
         self.agreed = tuple((votes > 0).tolist())
         found: Tensor = tail.to(values.dtype, copy=True)
@@ -181,6 +184,8 @@ class Team:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(20)
         _end(self.started)
+        if self.ranks.memory is not None:
+            self.ranks.memory.close()
         if dist.is_initialized():
             with suppress(RuntimeError):
                 dist.destroy_process_group()
@@ -280,9 +285,19 @@ def joined(
     prompt = step
     if backend != "gloo":
         prompt = dist.new_group(timeout=timedelta(seconds=STEP_SECONDS), backend="gloo")
-    team = Team(fabric, Ranks(fabric.global_rank, fabric.world_size, step), patient, prompt, started)
-    team.ranks.lost = team.lost
+    ranks = Ranks(fabric.global_rank, fabric.world_size, step)
+    if nodes == 1 and accelerator == "cpu":
+        ranks.memory = meet_on_this_machine(ranks.rank, ranks.number, partial(_told, prompt), STEP_SECONDS)
+    team = Team(fabric, ranks, patient, prompt, started)
+    ranks.lost = team.lost
     return team
+
+
+def _told(group: Any, mine: object) -> list[object]:
+    """Return an object of each process, in their order."""
+    held: list[object] = [None] * dist.get_world_size(group)
+    dist.all_gather_object(held, mine, group=group)
+    return held
 
 
 def _started(device: str, number: int, threads: int | None) -> Team:
