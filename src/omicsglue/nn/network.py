@@ -186,7 +186,7 @@ class Network(nn.Module):
         reversal
             Strength at which the discriminator's gradient is turned against the encoders.
         """
-        random, compute = conduct.random, conduct.compute
+        compute = conduct.compute
         v, encoded = self._embed({name: cells.inputs for name, cells in batch.cells.items()}, conduct)
         u = {name: each.draw for name, each in encoded.items()}
         mean_of = {name: each.mean for name, each in encoded.items()}
