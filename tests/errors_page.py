@@ -34,7 +34,7 @@ from omicsglue.data.groups import check_batch_options
 from omicsglue.data.inputs import read_modality
 from omicsglue.data.kinds import Kind
 from omicsglue.data.labels import check_types
-from omicsglue.data.offsets import check_dense
+from omicsglue.data.offsets import dense
 from omicsglue.data.pairing import pair_cells
 from omicsglue.data.setup import ModalitySetup
 from omicsglue.errors import OmicsGlueError, OmicsGlueWarning
@@ -438,7 +438,7 @@ CASES: dict[str, list[Case]] = {
             "one batch to align",
             lambda: check_batch_options({"rna": "ab", "atac": "b"}, shared=False, align=("atac",)),
         ),
-        Case("batches to align without a representation", lambda: check_dense(sp.csr_matrix((2, 2)), "rna")),
+        Case("batches to align without a representation", lambda: dense(sp.csr_matrix((2, 2)), "rna")),
         Case("only one batch", lambda: checks.check_batch_key(annotated(donor="a"), "donor", where="rna")),
         Case(
             "labels missing altogether",

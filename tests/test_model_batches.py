@@ -118,7 +118,10 @@ def test_other_cells_are_seen_less_the_offsets_of_training(pair: Pair, model: GL
         for found in (model, loaded):
             np.testing.assert_allclose(found.get_latent_representation(name, adata), expected, atol=1e-5)
         np.testing.assert_allclose(loaded.get_latent_representation(name), expected, atol=1e-5)
-    other = some["rna"].copy()
+    first = np.flatnonzero(some["rna"].obs["batch"] == "batch1")
+    other = some["rna"][first].copy()
+    expected = model.get_latent_representation("rna")[first]
+    np.testing.assert_allclose(model.get_latent_representation("rna", other), expected, atol=1e-5)
     other.obs["batch"] = "another"
     with pytest.raises(InputError, match="does not know the batch another"):
         model.get_latent_representation("rna", other)

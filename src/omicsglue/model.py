@@ -283,8 +283,7 @@ class GLUE:
             Name of the modality.
         adata
             Other cells of this modality, with a representation made in the same way (or, where the model sees
-            counts, with the same features), and with their batches where these are aligned; by default those
-            of training.
+            counts, the same features), and their batches where these are aligned; by default training's.
         return_std
             Return the posterior standard deviation too.
 
@@ -383,17 +382,9 @@ class GLUE:
         """
         known = {name: SavedModality.of(cells, self.setups[name]) for name, cells in self._data.items()}
         network = self.network.state_dict()
-        saved = SavedModel(
-            known,
-            self.labels,
-            self.recipe,
-            self._trained(),
-            self.graph,
-            network,
-            self.pairing,
-            {name: cells.offsets for name, cells in self._data.items() if cells.offsets is not None},
-        )
-        write_model(Path(folder), saved)
+        offsets = {name: cells.offsets for name, cells in self._data.items() if cells.offsets is not None}
+        parts = known, self.labels, self.recipe, self._trained(), self.graph, network, self.pairing
+        write_model(Path(folder), SavedModel(*parts, offsets))
 
     @classmethod
     def load(cls, folder: str | Path, data: Mapping[str, AnnData] | MuData) -> GLUE:

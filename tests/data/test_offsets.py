@@ -132,28 +132,37 @@ def test_counts_that_the_encoder_sees_cannot_be_aligned() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("effect", [0.6, 2.0])
-def test_over_correction_is_guarded_on_simulated_cells(seed: int, effect: float) -> None:
-    """A type of one batch alone keeps its neighbours as if the offsets were known by the types."""
-    data = simulate(
-        600,
-        genes=300,
-        peaks=1500,
-        batches=3,
-        batch_effect=effect,
-        private_types={"type3": "batch2"},
-        seed=seed,
-    )
-    pca(data.rna)
-    lsi(data.atac)
-    for adata, key in ((data.rna, "X_pca"), (data.atac, "X_lsi")):
-        x, kind = np.asarray(adata.obsm[key]), adata.obs["cell_type"].astype(str).to_numpy()
-        names, batch = np.unique(adata.obs["batch"].astype(str), return_inverse=True)
-        common = [one for one in np.unique(kind) if len(set(batch[kind == one])) == 3]
-        known = np.array(
-            [[x[(kind == one) & (batch == b)].mean(axis=0) for one in common] for b in range(3)]
-        ).mean(axis=1)
-        moved = x - batch_offsets(x, batch, 3)[batch]
-        assert own_kind(moved, kind == "type3") > own_kind(x - known[batch], kind == "type3") - 0.06
-        assert ilisi(moved, names[batch]) > ilisi(x, names[batch]) + 0.15
+def test_over_correction_is_guarded_on_simulated_cells(effect: float) -> None:
+    """A type of one batch alone keeps nearly the neighbours that it has if the types tell the offsets.
+
+    Means of batches, which that type draws along, lose 0.037 and 0.062 of them.
+    """
+    lost = []
+    for seed in range(4):
+        data = simulate(
+            600,
+            genes=300,
+            peaks=1500,
+            batches=3,
+            batch_effect=effect,
+            private_types={"type3": "batch2"},
+            seed=seed,
+        )
+        pca(data.rna)
+        lsi(data.atac)
+        for adata, key in ((data.rna, "X_pca"), (data.atac, "X_lsi")):
+            x, kind = np.asarray(adata.obsm[key]), adata.obs["cell_type"].astype(str).to_numpy()
+            names, batch = np.unique(adata.obs["batch"].astype(str), return_inverse=True)
+            moved = x - batch_offsets(x, batch, 3)[batch]
+            known = told_by_types(x, batch, kind)
+            lost.append(own_kind(x - known[batch], kind == "type3") - own_kind(moved, kind == "type3"))
+            assert ilisi(moved, names[batch]) > ilisi(x, names[batch]) + 0.15
+    assert np.mean(lost) < 0.035
+
+
+def told_by_types(x: np.ndarray, batch: np.ndarray, kind: np.ndarray) -> np.ndarray:
+    """Return the mean over the types that all batches have of their means in each batch."""
+    common = [one for one in np.unique(kind) if len(set(batch[kind == one])) == 3]
+    means = [[x[(kind == one) & (batch == b)].mean(axis=0) for one in common] for b in range(3)]
+    return np.array(means).mean(axis=1)

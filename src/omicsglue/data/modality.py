@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from omicsglue.data.missing import measured_entries
 from omicsglue.data.setup import ModalitySetup
 from omicsglue.data.stores import is_on_disk
 from omicsglue.data.streaming import BlockShuffle, RowsOnDisk
-from omicsglue.errors import InputError, examples
+from omicsglue.errors import InputError, OmicsGlueWarning, examples
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -199,7 +200,9 @@ def input_of_others(known: ModalityData, adata: AnnData, setup: ModalitySetup) -
     check_dimensions(inputs, known.inputs.shape[1], known.name)
     if known.offsets is None:
         return inputs
-    batch, _ = checks.batch_codes(adata, setup.batch_key, known.batches, known.name)
+    with warnings.catch_warnings():  # that they are few, or of one batch, does not matter here
+        warnings.simplefilter("ignore", OmicsGlueWarning)
+        batch, _ = checks.batch_codes(adata, setup.batch_key, known.batches, known.name)
     return shifted(inputs, batch, known.offsets)
 
 

@@ -58,8 +58,8 @@ def without_offsets(modalities: Mapping[str, ModalityData], asked: Sequence[str]
     return {name: _aligned(data) if name in names else data for name, data in modalities.items()}
 
 
-def check_dense(inputs: EncoderInput, where: str) -> None:
-    """Check that the encoder sees an array, off which offsets can be taken.
+def dense(inputs: EncoderInput, where: str) -> Floats:
+    """Return what the encoder sees, which must be an array for offsets to be taken off.
 
     Raises
     ------
@@ -72,11 +72,11 @@ def check_dense(inputs: EncoderInput, where: str) -> None:
             where=where,
             remedy="compute one, such as og.pp.pca or og.pp.lsi, and name it in the setup",
         )
+    return np.asarray(inputs)
 
 
 def _aligned(data: ModalityData) -> ModalityData:
-    check_dense(data.inputs, data.name)
-    offsets = batch_offsets(data.inputs, data.batch, len(data.batches))
+    offsets = batch_offsets(dense(data.inputs, data.name), data.batch, len(data.batches))
     if not offsets.any():
         warnings.warn(
             f"{data.name}: its batches differ by no more than chance, so they are not aligned\n  -> nothing "
