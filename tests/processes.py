@@ -22,6 +22,7 @@ from omicsglue.data.shards import shards
 from omicsglue.data.tensors import Batch, EdgeBatch
 from omicsglue.graph.sampling import EdgeSampler
 from omicsglue.model import GLUE
+from omicsglue.nn import sharing
 from omicsglue.nn.compute import Compute
 from omicsglue.nn.memory import meet_on_this_machine
 from omicsglue.nn.network import Conduct, Network
@@ -230,6 +231,7 @@ def passes(ranks: Ranks, plain: Problem, compiled: Problem) -> tuple[Passed, Pas
     shared = replace(ranks, memory=meet_on_this_machine(ranks.rank, ranks.number, told, 60))
     assert shared.memory is not None
     both = plain, compiled
+    sharing.VERTICES = 150  # type: ignore[misc]  # so that each process of this test has vertices of its own
     for kind, given in enumerate(both):
         one_pass(shared, given, compiled=kind == 1)
     over, through = (

@@ -74,7 +74,6 @@ def test_processes_of_launchers_train_the_run_of_devices(arguments: list[str], t
         else:
             done = two_nodes(place) if name == "torchrun" else by_srun(place)
         assert [code for code, *_ in done] == [0] * len(done), done
-        assert sum(str(tmp_path / name) in said for _, said, _ in done) == 1  # one tells, others follow
         runs[name] = embeddings(tmp_path / name)
         scores[name] = foscttm(*runs[name].values())
     assert_same_embeddings(runs["srun"], runs["devices"])  # on one machine to the last bit

@@ -126,5 +126,5 @@ def test_memory_tells_what_the_network_tells(number: int) -> None:
         assert each.none
         assert rank or each.silent[0] == "TimeoutError"
         assert rank or each.silent[1] < 10
-        assert rank or each.closed[0] == "ConnectionError"
+        assert rank or each.closed[0] in {"ConnectionError", "ConnectionResetError", "BrokenPipeError"}
         assert rank or each.closed[1] < 10

@@ -6,7 +6,6 @@ that all see, and goes the same part of the way back of their gradient.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -79,10 +78,8 @@ class _Part:
         self.value, self.divergence = room("draw", rows, dim), room("divergence", rows)
         self.up = room("to draw", self.number, rows, dim), room("to divergence", self.number, rows)
         self.to_h, self.to_table = room("to sums", rows, dim), room("to table", rows, dim)
-        turns = math.ceil(
-            rows / self.number / VERTICES
-        )  # blocks of each process, large and small vertices in each
-        self.spans = spans(rows, math.ceil(rows / self.number / turns))[self.rank :: self.number]
+        # the blocks that one process would draw, since their noise depends on where they begin and end
+        self.spans = spans(rows, VERTICES)[self.rank :: self.number]
         weight, bias = self.parameters[1:]
         self.blocks = DrawByBlocks(
             graph, weight, bias, random.seed(), self.value, self.divergence, compute.kernels
