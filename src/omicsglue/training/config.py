@@ -9,6 +9,8 @@ from omicsglue.errors import OptionError
 from omicsglue.objective import ObjectiveWeights
 from omicsglue.training.stopping import PlateauConfig
 
+LABELS_GROW = 0.1  # share of the steps over which the weight of labels grows to the whole
+
 
 @dataclass(frozen=True)
 class StageConfig:
@@ -34,6 +36,10 @@ class StageConfig:
         Standard deviation of that noise at the start, in units of the spread of the embeddings.
     keep_noise
         Keep the noise at its starting level for the whole stage, as pretraining does.
+    labels_from
+        Share of the steps before labels begin to count; over another tenth of the steps their weight grows to
+        the whole. Labels of one modality, from the start, fix its types before alignment has found their
+        counterparts.
     ema
         Decay of the exponential average of the weights, which is what the stage returns.
     negatives
@@ -70,6 +76,7 @@ class StageConfig:
     burn_in: int = 250
     burn_in_noise: float = 1.5
     keep_noise: bool = False
+    labels_from: float = 0.25
     ema: float = 0.995
     negatives: int = 10
     graph_share: float = 1 / 32
@@ -92,6 +99,7 @@ class StageConfig:
             ("decay", 0 <= self.decay <= 1, "between 0 and 1"),
             ("burn_in", self.burn_in >= 0, "0 or more"),
             ("burn_in_noise", self.burn_in_noise >= 0, "0 or more"),
+            ("labels_from", 0 <= self.labels_from <= 1, "between 0 and 1"),
             ("ema", 0 <= self.ema < 1, "0 or more and less than 1"),
             ("negatives", self.negatives >= 1, "1 or more"),
             ("most_positives", self.most_positives >= 1, "1 or more"),
@@ -117,6 +125,13 @@ class StageConfig:
             How many processes train together.
         """
         return min(max(math.ceil(cells / (self.batch_size * processes)), 1), self.longest_epoch)
+
+    def label_weight(self, step: int, steps: int) -> float:
+        """Return the weight of the labels' loss in a step of so many."""
+        if self.labels_from == 0:
+            return self.weights.label
+        grown = (step / steps - self.labels_from) / LABELS_GROW
+        return self.weights.label * min(max(grown, 0.0), 1.0)
 
     def epochs(self, epoch_length: int) -> int:
         """Return after how many epochs, of so many steps, the stage ends at the latest."""

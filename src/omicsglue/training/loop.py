@@ -215,7 +215,8 @@ class Stage:
 
     def _by_autograd(self, batch: Batch) -> tuple[Tensor, list[str]]:
         """Form the gradients of a minibatch; return the recorded values and their names."""
-        weights = self.config.weights
+        label = self.config.label_weight(self.state.step, self.epochs * self.epoch_length)
+        weights = replace(self.config.weights, label=label)
         out = self.module(batch, self._conduct(), weights.align)
         breakdown = evaluate(out, batch, weights)
         self.optimizer.zero_grad()
