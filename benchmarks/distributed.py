@@ -1,7 +1,8 @@
 """Speed of several processes beside that of one, by turns, each process on one thread.
 
 Run as ``python benchmarks/distributed.py --cells 3000 --devices 2 --repeats 5``. Every process takes as many
-cells a step as the one alone does. Printed as JSON: cells a second of every repeat (steps alone, without
+cells a step as the one alone does; with ``--divide`` they share those cells, so that a step is the same and
+takes less time. Printed as JSON: cells a second of every repeat (steps alone, without
 validation), their medians, and CPU seconds of a step in the first process, which depend less on what else
 the machine does.
 
@@ -43,13 +44,13 @@ class Watch(Silent):
         self.cpu.append(time.process_time())
 
 
-def model_of(cells: int, genes: int, peaks: int) -> GLUE:
-    """Return an untrained model of simulated cells."""
+def model_of(cells: int, genes: int, peaks: int, batch_size: int) -> GLUE:
+    """Return an untrained model of simulated cells that takes so many of each modality in a step."""
     data = simulate(cells, genes=genes, peaks=peaks, coordinates=True)
     options = IntegrateOptions.from_values({})
     prepared = prepare(read_inputs(data.modalities, options), None, None, options)
     recipe = Recipe.for_cells(cells)
-    train = replace(recipe.train, batch_size=BATCH, validate_every=10**9)
+    train = replace(recipe.train, batch_size=batch_size, validate_every=10**9)
     return GLUE(prepared.modalities, prepared.graph, replace(recipe, train=train, balancing=None))
 
 
@@ -60,7 +61,11 @@ def measured(model: GLUE, devices: int, epochs: int) -> dict[str, float]:
     rows = model.history.iloc[1:-1]
     steps = rows["steps"].sum()
     found = {
-        "cells_a_second": steps * BATCH * devices * len(model.modalities) / rows["seconds"].sum(),
+        "cells_a_second": steps
+        * model.recipe.train.batch_size
+        * devices
+        * len(model.modalities)
+        / rows["seconds"].sum(),
         "cpu_seconds_a_step": (watch.cpu[-2] - watch.cpu[0]) / steps,
     }
     return {name: float(value) for name, value in found.items()}
@@ -83,6 +88,7 @@ def scored(given: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--scores", action="store_true")
+    parser.add_argument("--divide", action="store_true", help="divide the cells of a step")
     parser.add_argument("--seeds", default="0")
     for name, default in (("cells", 3000), ("genes", 2000), ("peaks", 20_000), ("devices", 2)):
         parser.add_argument(f"--{name}", type=int, default=default)
@@ -92,11 +98,12 @@ def main() -> None:
     if given.scores:
         scored(given)
         return
-    model = model_of(given.cells, given.genes, given.peaks)
+    sizes = {1: BATCH, given.devices: BATCH // given.devices if given.divide else BATCH}
+    models = {n: model_of(given.cells, given.genes, given.peaks, size) for n, size in sizes.items()}
     runs: dict[int, list[dict[str, float]]] = {1: [], given.devices: []}
     for _ in range(given.repeats):
         for devices, found in runs.items():
-            found.append(measured(model, devices, given.epochs * devices))
+            found.append(measured(models[devices], devices, given.epochs * devices))
     answer: dict[str, Any] = {"options": vars(given)}
     for devices, found in runs.items():
         answer[f"{devices} processes"] = {
@@ -107,7 +114,7 @@ def main() -> None:
     answer["times the speed"] = many["cells_a_second"]["median"] / one["cells_a_second"]["median"]
     share = one["cpu_seconds_a_step"]["median"] / many["cpu_seconds_a_step"]["median"]
     answer["times the speed by CPU time"] = share * given.devices
-    answer["parameters"] = sum(parameter.numel() for parameter in model.network.parameters())
+    answer["parameters"] = sum(parameter.numel() for parameter in models[1].network.parameters())
     print(json.dumps(answer, indent=2))
 
 

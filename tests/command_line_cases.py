@@ -447,6 +447,7 @@ CASES = [
     ),
     CommandCase("option that is no number", lambda: command("--seed", "one"), ("--seed",), ours=False),
     CommandCase("seed below 0", lambda: command("--seed", "-1"), ("--seed", "-1")),
+    CommandCase("one cell a step", lambda: command("--batch-size", "1"), ("--batch-size", "1", "at least 2")),
     CommandCase("no epochs", lambda: command("--max-epochs", "0"), ("--max-epochs", "0")),
     CommandCase("no threads", lambda: command("--threads", "0"), ("--threads", "0")),
     CommandCase(

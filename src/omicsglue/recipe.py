@@ -169,6 +169,19 @@ class Recipe:
             train=replace(self.train, max_epochs=max_epochs),
         )
 
+    def batched(self, batch_size: int | None) -> Recipe:
+        """Return the recipe with so many cells of each modality in a step; ``None`` leaves it as it is.
+
+        Raises
+        ------
+        OptionError
+            If the number is under 2.
+        """
+        if batch_size is None:
+            return self
+        pretrain, train = (replace(stage, batch_size=batch_size) for stage in (self.pretrain, self.train))
+        return replace(self, pretrain=pretrain, train=train)
+
     def weighted(self, **weights: Any) -> Recipe:
         """Return the recipe with other weights of the objective in both stages, by their names."""
         pretrain, train = (

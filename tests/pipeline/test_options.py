@@ -20,6 +20,7 @@ from omicsglue.pipeline import IntegrateOptions
         ({"window": 1.5}, "--window: window is 1.5"),
         ({"n_genes": True}, "--n-genes"),
         ({"n_components": 1}, "--n-components"),
+        ({"batch_size": 1}, "--batch-size"),
         ({"max_epochs": 0}, "--max-epochs"),
         ({"threads": 0}, "--threads"),
         ({"devices": 0}, "--devices"),
@@ -89,6 +90,8 @@ def test_seed_and_epochs_reach_the_recipe() -> None:
     assert recipe.seed == 7
     assert recipe.pretrain.max_epochs == recipe.train.max_epochs == 3
     assert IntegrateOptions().recipe(150).train.max_epochs is None
+    assert IntegrateOptions(batch_size=40).recipe(150).batch_size == 40
+    assert IntegrateOptions(batch_size=40).recipe(150).pretrain.batch_size == 40
 
 
 def test_weight_and_neighbours_of_labels_reach_the_recipe() -> None:

@@ -161,6 +161,10 @@ def integrate(
         int | None,
         typer.Option(metavar="N", help="Dimensions of the PCA and LSI that are computed. [default: 100]"),
     ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Cells of each modality in a step, of each process. [default: 128]"),
+    ] = None,
     max_epochs: Annotated[
         int | None,
         typer.Option(metavar="N", help="At most so many epochs in each stage: passes, or 500 steps."),
@@ -244,6 +248,7 @@ def integrate(
         "window": window,
         "n_genes": n_genes,
         "n_components": n_components,
+        "batch_size": batch_size,
         "max_epochs": max_epochs,
         "metacells": metacells,
         "ensemble": ensemble,

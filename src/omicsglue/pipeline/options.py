@@ -39,6 +39,7 @@ _LEAST: Final[Mapping[str, int]] = {
     "label_neighbours": 0,
     "n_genes": 1,
     "n_components": 2,
+    "batch_size": 2,
     "max_epochs": 1,
     "metacells": 0,
     "ensemble": 1,
@@ -93,6 +94,8 @@ class IntegrateOptions:
         Genes to model, the most variable ones.
     n_components
         Dimensions of the representations that are computed.
+    batch_size
+        Cells of each modality in a step, of each process; by default 128.
     max_epochs
         At most so many epochs in each stage: passes over the largest modality, or 500 steps where a pass is
         longer.
@@ -138,6 +141,7 @@ class IntegrateOptions:
     window: int = 0
     n_genes: int = 2000
     n_components: int = 100
+    batch_size: int | None = None
     max_epochs: int | None = None
     metacells: int = 0
     ensemble: int = 1
@@ -353,7 +357,7 @@ class IntegrateOptions:
         """Return the settings of training for so many cells of the largest modality."""
         from omicsglue.recipe import Recipe
 
-        recipe = Recipe.for_cells(cells, self.seed).limited(self.max_epochs)
+        recipe = Recipe.for_cells(cells, self.seed).limited(self.max_epochs).batched(self.batch_size)
         if self.label_weight is not None:
             recipe = recipe.weighted(label=float(self.label_weight))
         if self.label_neighbours is not None:
