@@ -57,8 +57,8 @@ def test_every_option_of_the_interface_is_there() -> None:
         "modality annotation out graph config likelihood layer representation batch-key shared-batches "
         "align-batches label-key coverage kind protein-genes pairing pairing-key use-pairing unknown-label "
         "label-weight label-neighbours rule metacells "
-        "sign window promoter n-genes batch-size max-epochs ensemble seed device devices threads resume overwrite "
-        "quiet json-logs checkpoint-minutes file-key file-prefix"
+        "sign window promoter n-genes batch-size max-epochs ensemble seed device devices threads resume "
+        "overwrite quiet json-logs checkpoint-minutes file-key file-prefix"
     )
     for option in options.split():
         assert f"--{option} " in out, option
