@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from omicsglue.errors import OptionError
+from omicsglue.objective import ObjectiveWeights
 from omicsglue.recipe import Recipe
 from omicsglue.training.config import StageConfig
 
@@ -22,6 +23,8 @@ from omicsglue.training.config import StageConfig
         {"decay": 1.5},
         {"burn_in": -1},
         {"burn_in_noise": -0.1},
+        {"labels_from": -0.1},
+        {"labels_from": 1.1},
         {"ema": 1.0},
         {"negatives": 0},
         {"graph_share": 0.0},
@@ -34,6 +37,15 @@ def test_stage_refuses(settings: dict[str, Any]) -> None:
     (name,) = settings
     with pytest.raises(OptionError, match=name):
         StageConfig(**settings)
+
+
+def test_labels_begin_to_count_when_alignment_is_under_way() -> None:
+    config = StageConfig(weights=ObjectiveWeights(label=0.02))
+    assert [config.label_weight(step, 1000) for step in (0, 100, 250)] == [0, 0, 0]
+    assert config.label_weight(300, 1000) == pytest.approx(0.01)
+    assert [config.label_weight(step, 1000) for step in (350, 999)] == [0.02, 0.02]
+    assert StageConfig(weights=config.weights, labels_from=0).label_weight(0, 1000) == 0.02
+    assert StageConfig(weights=config.weights, labels_from=1).label_weight(999, 1000) == 0
 
 
 @pytest.mark.parametrize("cells", [75_000, 250_000, 1_000_000, 10**8])
