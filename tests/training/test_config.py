@@ -43,7 +43,7 @@ def test_labels_begin_to_count_when_alignment_is_under_way() -> None:
     config = StageConfig(weights=ObjectiveWeights(label=0.02))
     assert [config.label_weight(step, 1000) for step in (0, 100, 250)] == [0, 0, 0]
     assert config.label_weight(300, 1000) == pytest.approx(0.01)
-    assert [config.label_weight(step, 1000) for step in (350, 999)] == [0.02, 0.02]
+    assert [config.label_weight(step, 1000) for step in (360, 999)] == [0.02, 0.02]
     assert StageConfig(weights=config.weights, labels_from=0).label_weight(0, 1000) == 0.02
     assert StageConfig(weights=config.weights, labels_from=1).label_weight(999, 1000) == 0
 
