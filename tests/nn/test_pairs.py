@@ -134,7 +134,7 @@ def test_three_modalities_are_reconstructed_from_both_others(network: Network, b
     three = {**batch.cells, "twin": batch.cells["atac"]}
     network.encoders["twin"], network.decoders["twin"] = network.encoders["atac"], network.decoders["atac"]
     network.register_buffer("vertices_twin", network.get_buffer("vertices_atac"))
-    network._in_turn = False
+    network.in_turn = False
     assert batch.joint is not None
     rna, atac = batch.joint.T
     nowhere = torch.full_like(rna, -1)
