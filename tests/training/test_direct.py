@@ -177,8 +177,8 @@ def test_what_is_not_written_out_is_left_to_autograd(
     assert serves(network, WEIGHTS)
     assert not serves(network, replace(WEIGHTS, data=0.0))
     assert not serves(network, replace(WEIGHTS, modality={"atac": 0.0}))
-    aligned = problem(data, small_pair, batches=2, align_batches=("all",)).network
-    assert not serves(aligned, WEIGHTS)
+    shared = problem(data, small_pair, batches=2, shared_batches=True).network
+    assert not serves(shared, WEIGHTS)
     typed = build_network(data, small_graph(small_pair), NETWORK, types=3, seed=0)
     assert not serves(typed, WEIGHTS)
     monkeypatch.setattr(objective, "TERMS", (*objective.TERMS, objective.label_terms))
