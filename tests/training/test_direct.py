@@ -177,7 +177,9 @@ def test_what_is_not_written_out_is_left_to_autograd(
     assert serves(network, WEIGHTS)
     assert not serves(network, replace(WEIGHTS, data=0.0))
     assert not serves(network, replace(WEIGHTS, modality={"atac": 0.0}))
-    shared = problem(data, small_pair, batches=2, shared_batches=True).network
+    batched = {name: replace(each, batches=("a", "b")) for name, each in data.items()}
+    telling = replace(NETWORK, shared_batches=True)
+    shared = build_network(batched, small_graph(small_pair), telling, types=0, seed=0)
     assert not serves(shared, WEIGHTS)
     typed = build_network(data, small_graph(small_pair), NETWORK, types=3, seed=0)
     assert not serves(typed, WEIGHTS)
