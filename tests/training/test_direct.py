@@ -177,7 +177,9 @@ def test_what_is_not_written_out_is_left_to_autograd(
     assert serves(network, WEIGHTS)
     assert not serves(network, replace(WEIGHTS, data=0.0))
     assert not serves(network, replace(WEIGHTS, modality={"atac": 0.0}))
-    batched = {name: replace(each, batches=("a", "b")) for name, each in data.items()}
+    batched = {
+        name: replace(each, batch=np.arange(len(each)) % 2, batches=("a", "b")) for name, each in data.items()
+    }
     telling = replace(NETWORK, shared_batches=True)
     shared = build_network(batched, small_graph(small_pair), telling, types=0, seed=0)
     assert not serves(shared, WEIGHTS)
