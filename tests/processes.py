@@ -23,8 +23,8 @@ from omicsglue.data.tensors import Batch, EdgeBatch
 from omicsglue.graph.sampling import EdgeSampler
 from omicsglue.model import GLUE
 from omicsglue.nn import sharing
+from omicsglue.nn.common_memory import meet_on_this_machine
 from omicsglue.nn.compute import Compute
-from omicsglue.nn.memory import meet_on_this_machine
 from omicsglue.nn.network import Conduct, Network
 from omicsglue.nn.pairs import Paired
 from omicsglue.nn.randomness import Randomness

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -161,13 +161,7 @@ class Recipe:
         OptionError
             If the number is under 1.
         """
-        if max_epochs is None:
-            return self
-        return replace(
-            self,
-            pretrain=replace(self.pretrain, max_epochs=max_epochs),
-            train=replace(self.train, max_epochs=max_epochs),
-        )
+        return self if max_epochs is None else self._in_both(lambda stage: {"max_epochs": max_epochs})
 
     def batched(self, batch_size: int | None) -> Recipe:
         """Return the recipe with so many cells of each modality in a step; ``None`` leaves it as it is.
@@ -177,16 +171,15 @@ class Recipe:
         OptionError
             If the number is under 2.
         """
-        if batch_size is None:
-            return self
-        pretrain, train = (replace(stage, batch_size=batch_size) for stage in (self.pretrain, self.train))
-        return replace(self, pretrain=pretrain, train=train)
+        return self if batch_size is None else self._in_both(lambda stage: {"batch_size": batch_size})
 
     def weighted(self, **weights: Any) -> Recipe:
         """Return the recipe with other weights of the objective in both stages, by their names."""
-        pretrain, train = (
-            replace(stage, weights=replace(stage.weights, **weights)) for stage in (self.pretrain, self.train)
-        )
+        return self._in_both(lambda stage: {"weights": replace(stage.weights, **weights)})
+
+    def _in_both(self, changes: Callable[[StageConfig], dict[str, Any]]) -> Recipe:
+        """Return the recipe with other settings of each stage."""
+        pretrain, train = (replace(stage, **changes(stage)) for stage in (self.pretrain, self.train))
         return replace(self, pretrain=pretrain, train=train)
 
 

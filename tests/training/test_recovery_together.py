@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from omicsglue import GLUE
-from omicsglue.nn.memory import meet_on_this_machine
+from omicsglue.nn.common_memory import meet_on_this_machine
 from omicsglue.nn.ranks import Ranks
 from omicsglue.training import loop, recovery
 from omicsglue.training.checkpoint import load_checkpoint, save_checkpoint

@@ -19,7 +19,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from omicsglue.data.tensors import Batch
-from omicsglue.nn.memory import CommonMemory
+from omicsglue.nn.common_memory import CommonMemory
 
 T = TypeVar("T")
 Floats = npt.NDArray[np.float32]

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from omicsglue.nn.common_memory import CommonMemory
 from omicsglue.nn.compute import Compute, spans
 from omicsglue.nn.encoders import DataEncoder
 from omicsglue.nn.encoding import Encoded, Steps, encoded, encoder_passes, side_by_side
 from omicsglue.nn.graph_encoder import VERTICES, DrawByBlocks, GraphEncoder
 from omicsglue.nn.layers import Draw
-from omicsglue.nn.memory import CommonMemory
 from omicsglue.nn.randomness import Randomness
 from omicsglue.nn.ranks import Floats, Ranks
 

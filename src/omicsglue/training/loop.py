@@ -136,6 +136,11 @@ class Stage:
         """Epochs after which the stage ends at the latest."""
         return self.config.epochs(self.epoch_length)
 
+    @property
+    def most_steps(self) -> int:
+        """Steps after which it ends at the latest."""
+        return self.epochs * self.epoch_length
+
     def run(self, reporter: Reporter, on_step: StepHook) -> None:
         """Train to the end of the stage, from wherever it stands.
 
@@ -199,10 +204,8 @@ class Stage:
         batch = self._draw().to(self.fabric.device)
         if self.direct is not None and self.direct.serves(batch):
             random = Randomness(self.generator, self.compute)
-            values, self.names = (
-                self.direct.gradients(batch, random, self.noise_level(), self._draw_ahead),
-                self.direct.names,
-            )
+            values = self.direct.gradients(batch, random, self.noise_level(), self._draw_ahead)
+            self.names = self.direct.names
         else:
             values, self.names = self._by_autograd(batch)
         self._update()
@@ -216,7 +219,7 @@ class Stage:
 
     def _by_autograd(self, batch: Batch) -> tuple[Tensor, list[str]]:
         """Form the gradients of a minibatch; return the recorded values and their names."""
-        label = self.config.label_weight(self.state.step, self.epochs * self.epoch_length)
+        label = self.config.label_weight(self.state.step, self.most_steps)
         weights = replace(self.config.weights, label=label)
         out = self.module(batch, self._conduct(), weights.align)
         breakdown = evaluate(out, batch, weights)
@@ -260,7 +263,7 @@ class Stage:
         """Return the step size of a step, by default the next: warm-up, cuts, and decay at the end."""
         config, step = self.config, self.state.step if step is None else step
         rate = config.learning_rate * self.plateau.rate * FACTOR**self.state.rollbacks
-        total = self.epochs * self.epoch_length
+        total = self.most_steps
         if config.decay > 0 and step > total * (1 - config.decay):
             rate *= max((total - step) / (total * config.decay), 0.01)
         return rate * min((step + 1) / config.warmup, 1) if config.warmup else rate

@@ -29,7 +29,7 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
 
 from omicsglue.errors import OptionError, TrainingError
-from omicsglue.nn.memory import meet_on_this_machine
+from omicsglue.nn.common_memory import meet_on_this_machine
 from omicsglue.nn.ranks import Ranks
 from omicsglue.training.device import accelerator_of
 from omicsglue.training.environment import LocalEnvironment, Surroundings, surroundings

@@ -106,9 +106,8 @@ class CommonMemory:
 
     def _handed_over(self, mine: Tensor) -> Tensor:
         """Write a tensor and say that it is there; return where those of all processes are."""
-        self._turn = (
-            not self._turn
-        )  # others may still read what they were told the last time, not before that
+        # others may still read what they were told the last time, but not the time before
+        self._turn = not self._turn
         shape = (self.number, *mine.shape)
         room = self.room(f"{shape} {mine.dtype} {self._turn}", shape, mine.dtype)
         room[self.rank].copy_(mine)
