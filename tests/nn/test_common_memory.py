@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from omicsglue.nn import memory as memories
+from omicsglue.nn import common_memory as memories
 from omicsglue.nn.common_memory import CommonMemory, meet_on_this_machine
 from omicsglue.nn.ranks import Ranks
 from processes import on_ranks, told

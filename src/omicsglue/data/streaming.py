@@ -219,5 +219,5 @@ class RowsOnDisk:
         return rows
 
 
-def _at(place: Place | StackedPlace, columns: Rows, binary: bool) -> RowsOnDisk:  # noqa: FBT001 - pickle gives it by position
+def _at(place: Place | StackedPlace, columns: Rows, binary: bool) -> RowsOnDisk:  # noqa: FBT001 - __reduce__ gives it by position
     return RowsOnDisk(reopened(place), columns, binary=binary)
